@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Halide microkernels: small single-threaded functions of static shape, called
+// from loops that codegen/llvm emits (registers here, caches and threads there).
+//
+// Every extent and stride is a compile-time constant taken from the kernel's
+// parameters. A buffer argument's halide_buffer_t needs only its `host` field
+// filled: host points at the first element of the tile, everything else is
+// folded into the code. Scalars are passed by value after the buffers of the
+// list below, in its order. No function allocates or calls a library function.
+#ifndef LFMC_CODEGEN_HALIDE_MICROKERNEL_H
+#define LFMC_CODEGEN_HALIDE_MICROKERNEL_H
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace lfmc::halide {
+
+/// A microkernel: family plus parameters. `doubles` holds the few parameters
+/// that are no integers ("eps", "scale").
+struct MicroKernel {
+  std::string family;
+  std::map<std::string, int64_t> ints;
+  std::map<std::string, double> doubles;
+};
+
+/// One argument of the generated C function, in call order.
+struct Argument {
+  std::string name;
+  enum Kind { Input, Output, Scalar } kind; // Scalar: int32_t
+};
+
+/// What to write: an object file, assembly text, Halide's lowered statement, or
+/// LLVM IR as text.
+enum class Emit { Object, Assembly, Stmt, LlvmText };
+
+/// The families, for `lfmc inspect` and the tests.
+std::vector<std::string> families();
+
+/// Arguments of `kernel`'s function; empty for an unknown family.
+std::vector<Argument> arguments(const MicroKernel &kernel);
+
+/// Compiles `kernel` for the Halide target string `target` (without runtime
+/// flags, e.g. "x86-64-linux-sse41-avx-avx2-f16c-fma") to a function named
+/// `symbol` and writes `path`. Returns an empty string, or a message that names
+/// family and parameter. Thread-safe.
+std::string emit(const MicroKernel &kernel, const std::string &symbol,
+                 const std::string &target, Emit what, const std::string &path);
+
+} // namespace lfmc::halide
+
+#endif // LFMC_CODEGEN_HALIDE_MICROKERNEL_H

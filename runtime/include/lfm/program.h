@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The contract between generated code and the runtime. Applications include
+ * lfm.h; only lfmc and the runtime see this file.
+ *
+ * A compiled model is one constant `lfm_program`: entry points, sizes, tables.
+ * Generated code allocates nothing, calls no library function and keeps no
+ * state: all it touches arrives through `lfm_args` and `lfm_sync`.
+ */
+#ifndef LFM_PROGRAM_H
+#define LFM_PROGRAM_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LFM_PROGRAM_ABI 1
+
+/* Arguments of one step. Pointers are aligned to 64 bytes. */
+typedef struct lfm_args {
+  const uint8_t *weights; /* start of the mapped NAME.weights file; the program
+                             knows every offset in it */
+  uint8_t *state;         /* state_bytes, owned by the session, zeroed at the
+                             start of a sequence */
+  uint8_t *arena;         /* arena_bytes of scratch; contents need not survive
+                             between steps */
+  const void *input;      /* decode: int32_t[1]; prefill: int32_t[n] token ids;
+                             head: float[n][hidden_size] */
+  float *output;          /* decode: float[vocab_size]; prefill:
+                             float[n][hidden_size], after the final norm;
+                             head: float[n][vocab_size] */
+  int64_t n;              /* tokens (rows) of this step, 1..max_prefill */
+  int64_t pos;            /* position of the first token; pos + n <= max_context */
+} lfm_args;
+
+/* What a team shares during a step. The program is SPMD: every thread of the
+ * team calls the same entry once per step. Phase k hands out chunk numbers from
+ * ticket[k % 2]; after its last chunk a thread calls barrier(sync, k % 2). The
+ * last thread to arrive resets that ticket to 0, then all leave. Both tickets
+ * are 0 between steps. */
+typedef struct lfm_sync lfm_sync;
+struct lfm_sync {
+  struct {
+    int64_t next;      /* atomic */
+    int64_t padding[7]; /* a cache line each */
+  } ticket[2];
+  void (*barrier)(lfm_sync *sync, int32_t parity);
+  /* The runtime's own fields follow in its derived struct. */
+};
+
+/* One step on one thread of the team; `thread` counts from 0. */
+typedef void (*lfm_entry)(const lfm_args *args, lfm_sync *sync, int32_t thread);
+
+/* One piece of the state, for snapshots and inspection. */
+typedef struct lfm_state_info {
+  const char *name;        /* "l2.k", "l0.conv", ... */
+  uint64_t offset, bytes;  /* within the state */
+  uint64_t bytes_per_token; /* > 0: grows with the position (KV cache), rewinding
+                              is free. 0: a recurrent state, rewinding needs a
+                              snapshot */
+} lfm_state_info;
+
+/* Sampling defaults from generation_config.json; negative means "not given". */
+typedef struct lfm_sampling_defaults {
+  float temperature, top_p, min_p, repetition_penalty;
+  int32_t top_k;
+} lfm_sampling_defaults;
+
+/* CPU features that the program's code needs (bit positions). */
+enum {
+  LFM_CPU_X86_V2 = 1u << 0, /* SSE4.2, POPCNT */
+  LFM_CPU_X86_V3 = 1u << 1, /* AVX2, FMA, F16C, BMI2 */
+  LFM_CPU_X86_V4 = 1u << 2, /* AVX-512 F/BW/CD/DQ/VL */
+  LFM_CPU_AVX512_VNNI = 1u << 3,
+  LFM_CPU_AVX512_BF16 = 1u << 4,
+  LFM_CPU_AVX_VNNI = 1u << 5,
+  LFM_CPU_AMX_INT8 = 1u << 6,
+  LFM_CPU_AMX_BF16 = 1u << 7
+};
+
+/* NAME.weights starts with this header; tensors follow at 64-byte aligned
+ * offsets from the start of the file, the first at LFM_WEIGHTS_DATA. */
+#define LFM_WEIGHTS_MAGIC "LFMWGHT1"
+#define LFM_WEIGHTS_DATA 16384
+typedef struct lfm_weights_header {
+  char magic[8];
+  uint8_t id[16];      /* equals lfm_program.weights_id */
+  uint64_t file_bytes; /* equals the size of the file */
+} lfm_weights_header;
+
+typedef struct lfm_program {
+  uint32_t abi;          /* LFM_PROGRAM_ABI */
+  uint32_t bytes;        /* sizeof(lfm_program) */
+  const char *name;      /* model name, a C identifier */
+  const char *target;    /* "x86-64-v4", ... */
+  const char *compiler;  /* "lfmc 0.1.0" */
+  uint32_t cpu_features; /* LFM_CPU_* bits */
+  int32_t vocab_size, hidden_size;
+  int32_t max_context;   /* positions that the state holds */
+  int32_t max_prefill;   /* tokens in one prefill or head step */
+  uint8_t weights_id[16];
+  uint64_t weights_bytes; /* size of the file */
+  uint64_t state_bytes, arena_bytes;
+  lfm_entry decode, prefill, head;
+  const lfm_state_info *states;
+  int32_t state_count;
+  int32_t bos, pad;       /* -1: none */
+  const int32_t *eos;     /* stop tokens */
+  int32_t eos_count;
+  lfm_sampling_defaults sampling;
+  const uint8_t *tokenizer; /* tables, see tokenizer_format.h; NULL: none */
+  uint64_t tokenizer_bytes;
+} lfm_program;
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LFM_PROGRAM_H */
