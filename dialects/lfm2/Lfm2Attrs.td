@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LFMC_DIALECTS_LFM2_ATTRS_TD
+#define LFMC_DIALECTS_LFM2_ATTRS_TD
+
+include "dialects/lfm2/Lfm2Dialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/TensorEncoding.td"
+
+class Lfm2_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<Lfm2_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def Lfm2_StoredKind : I32Enum<"StoredKind", "element format of stored weights", [
+    I32EnumCase<"F32", 0, "f32">, I32EnumCase<"BF16", 1, "bf16">,
+    I32EnumCase<"F16", 2, "f16">]> {
+  let cppNamespace = "::lfmc::lfm2";
+}
+
+def Lfm2_PanelsAttr : Lfm2_Attr<"Panels", "panels"> {
+  let summary = "panel layout of a stored matrix";
+  let description = [{
+    A matrix `W[N, K]` in panels of `rows` rows; inside a panel, groups of `depth`
+    columns are adjacent: byte order `[N/rows][K/depth][rows][depth]`.
+    `rows = 1, depth = 1` is row-major; `rows = N, depth = 1` is the transpose.
+    With `halves = true` the matrix is two stacked halves A, B of N/2 rows (gate
+    and up projection), and a panel holds rows/2 rows of A, then the matching
+    rows/2 rows of B.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$depth,
+                        DefaultValuedParameter<"bool", "false">:$halves);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def Lfm2_StoredAttr : Lfm2_Attr<"Stored", "stored",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "how a weight is stored";
+  let description = [{
+    Tensor encoding of weights. Shape and element type (f32) stay logical; the
+    encoding says what lies in memory: the element format and, once a kernel is
+    chosen, the layout.
+
+    Constraints: (C1) the element type is f32; (C2) a layout needs rank 2;
+    (C3) `rows` divides dimension 0 (and is even with `halves`); (C4) `depth`
+    divides dimension 1.
+
+    ```mlir
+    tensor<6144x2048xf32, #lfm2.stored<bf16>>
+    tensor<6144x2048xf32, #lfm2.stored<bf16, <rows = 64, depth = 2>>>
+    ```
+  }];
+  let parameters = (ins EnumParameter<Lfm2_StoredKind>:$kind,
+                        OptionalParameter<"::lfmc::lfm2::PanelsAttr">:$layout);
+  let assemblyFormat = "`<` $kind (`,` $layout^)? `>`";
+}
+
+def Lfm2_SourceAttr : Lfm2_Attr<"Source", "source"> {
+  let summary = "checkpoint tensors that make up a weight";
+  let description = [{
+    Names checkpoint tensors by scope-free key; a list is stacked by rows
+    (dimension 0). Not a reference to a file: the packer finds the bytes.
+
+    ```mlir
+    #lfm2.source<"model.layers.0.feed_forward.w1.weight",
+                 "model.layers.0.feed_forward.w3.weight">
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$tensors);
+  let assemblyFormat = "`<` $tensors `>`";
+}
+
+def Lfm2_RopeAttr : Lfm2_Attr<"Rope", "rope"> {
+  let summary = "rotary position embedding";
+  let description = [{
+    Angle of pair i at position p: `p * theta^(-2i/dim)`, rounded to f32 as the
+    reference does (f32 inverse frequency times f32 position). The first `dim`
+    elements of each head rotate, pairs are `(i, i + dim/2)`; with
+    `interleaved` they are `(2i, 2i+1)`.
+  }];
+  let parameters = (ins "::mlir::FloatAttr":$theta, "int64_t":$dim,
+                        DefaultValuedParameter<"bool", "false">:$interleaved);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def Lfm2_RopeTableAttr : Lfm2_Attr<"RopeTable", "rope_table"> {
+  let summary = "cosines and sines of a rope, computed by the packer";
+  let description = [{
+    Source of a weight `tensor<C x dim x f32>`: row p is `[cos 0..dim/2,
+    sin 0..dim/2]` of position p.
+  }];
+  let parameters = (ins "::lfmc::lfm2::RopeAttr":$rope);
+  let assemblyFormat = "`<` $rope `>`";
+}
+
+def Lfm2_Activation : I32Enum<"Activation", "activation fused into a linear", [
+    I32EnumCase<"None", 0, "none">, I32EnumCase<"Swiglu", 1, "swiglu">]> {
+  let cppNamespace = "::lfmc::lfm2";
+}
+def Lfm2_ActivationAttr : EnumAttr<Lfm2_Dialect, Lfm2_Activation, "activation">;
+
+#endif // LFMC_DIALECTS_LFM2_ATTRS_TD

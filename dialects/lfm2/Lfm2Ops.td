@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LFMC_DIALECTS_LFM2_OPS_TD
+#define LFMC_DIALECTS_LFM2_OPS_TD
+
+include "dialects/lfm2/Lfm2Attrs.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Lfm2_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Lfm2_Dialect, mnemonic, traits>;
+
+def Lfm2_Rows : RankedTensorOf<[F32]> {
+  let summary = "rows of f32, one per token: tensor<tokens x width x f32>";
+}
+def Lfm2_Tokens : 1DTensorOf<[I32]>;
+def Lfm2_Vector : 1DTensorOf<[F32]>;
+def Lfm2_Matrix : 2DTensorOf<[F32]>;
+def Lfm2_Cache : 3DTensorOf<[F32, F16]>;
+
+//===----------------------------------------------------------------------===//
+// Symbols
+//===----------------------------------------------------------------------===//
+
+def Lfm2_WeightOp : Lfm2_Op<"weight", [Symbol]> {
+  let summary = "a named weight of the model";
+  let description = [{
+    Declares a weight: its logical type with the `#lfm2.stored` encoding, and
+    where its values come from (`#lfm2.source` or `#lfm2.rope_table`). `offset`
+    is the byte offset in the weights file, set by `lfmc-assign-offsets`.
+
+    Constraints: (C1) the type is a ranked, static tensor of f32 with a
+    `#lfm2.stored` encoding; (C2) the source is `#lfm2.source` with at least one
+    tensor, or a `#lfm2.rope_table` whose dim equals dimension 1.
+
+    ```mlir
+    lfm2.weight @l0.in_proj : tensor<6144x2048xf32, #lfm2.stored<bf16>>
+        = #lfm2.source<"model.layers.0.conv.in_proj.weight">
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type,
+                       AnyAttr:$source, OptionalAttr<I64Attr>:$offset,
+                       OptionalAttr<StrAttr>:$sym_visibility);
+  let assemblyFormat = [{
+    $sym_name `:` $type `=` $source (`at` $offset^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_StateOp : Lfm2_Op<"state", [Symbol]> {
+  let summary = "a piece of a session's state";
+  let description = [{
+    Declares state that lives from one step to the next and is zero at the start
+    of a sequence. `per_token` marks state that is indexed by the position in
+    dimension 0 (KV caches: rewinding is free); without it the state is recurrent
+    (short convolution). `offset` is the byte offset in the session's state, set
+    by `lfmc-assign-offsets`.
+
+    Constraints: (C1) the type is a ranked, static tensor of f32 or f16.
+
+    ```mlir
+    lfm2.state @l2.k per_token : tensor<4096x8x64xf32>
+    lfm2.state @l0.conv : tensor<2x2048xf32>
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, UnitAttr:$per_token,
+                       TypeAttr:$type, OptionalAttr<I64Attr>:$offset,
+                       OptionalAttr<StrAttr>:$sym_visibility);
+  let assemblyFormat = [{
+    $sym_name (`per_token` $per_token^)? `:` $type (`at` $offset^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_ParamOp : Lfm2_Op<"param", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a weight as a value";
+  let description = [{
+    (C1) The symbol names an `lfm2.weight`; (C2) whose type is the result type.
+
+    ```mlir
+    %w = lfm2.param @l0.in_proj : tensor<6144x2048xf32, #lfm2.stored<bf16>>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weight);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$weight attr-dict `:` type($result)";
+}
+
+//===----------------------------------------------------------------------===//
+// Computation
+//===----------------------------------------------------------------------===//
+
+def Lfm2_EmbedOp : Lfm2_Op<"embed", [Pure]> {
+  let summary = "row gather from the embedding";
+  let description = [{
+    `result[t, :] = table[tokens[t], :]`. The table is usually also the head's
+    weight. Token ids are checked by the runtime.
+
+    (C1) result is `[tokens, K]` for a table `[V, K]`.
+  }];
+  let arguments = (ins Lfm2_Tokens:$tokens, Lfm2_Matrix:$table);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = "$tokens `,` $table attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Lfm2_RmsNormOp : Lfm2_Op<"rms_norm", [Pure, AllTypesMatch<["x", "result"]>]> {
+  let summary = "root mean square normalisation over groups of a row";
+  let description = [{
+    A row is split in groups of D = size of `weight`;
+    `result = weight * (x * rsqrt(mean(x^2) + eps))` per group. D = row width is
+    the usual norm, D = head size the q/k norm.
+
+    (C1) rank 2; (C2) D divides the row width; (C3) eps > 0.
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Lfm2_Vector:$weight, F64Attr:$eps);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = [{
+    $x `,` $weight `eps` $eps attr-dict `:` type($x) `,` type($weight)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
+  let summary = "matrix product with a weight, with fused neighbours";
+  let description = [{
+    `h = norm ? rms_norm(x, norm, eps) : x`, `y = h · weightᵀ (+ bias)`, then
+    activation `none`: `result = y (+ residual)`; activation `swiglu`: with
+    `y = [a, b]` split in halves, `result = silu(a) * b`.
+    The importer makes only the plain form (bias where the model has one); the
+    rest is the work of the fusion passes.
+
+    (C1) x is `[tokens, K]` for a weight `[N, K]`; (C2) result is `[tokens, N]`, or
+    `[tokens, N/2]` with swiglu; (C3) bias has N elements; (C4) the norm weight has
+    K elements and comes with `eps` > 0, and only then; (C5) the residual has the
+    result's type and does not go with swiglu.
+
+    ```mlir
+    %y = lfm2.linear %x, %w norm(%g) residual(%r) {eps = 1.0e-05 : f64}
+        : (tensor<?x64xf32>, tensor<32x64xf32, #lfm2.stored<bf16>>, tensor<64xf32, #lfm2.stored<f32>>, tensor<?x32xf32>) -> tensor<?x32xf32>
+    ```
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight,
+                       Optional<Lfm2_Vector>:$bias, Optional<Lfm2_Vector>:$norm,
+                       Optional<Lfm2_Rows>:$residual, OptionalAttr<F64Attr>:$eps,
+                       DefaultValuedAttr<Lfm2_ActivationAttr,
+                         "::lfmc::lfm2::Activation::None">:$activation);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = [{
+    $x `,` $weight (`bias` `(` $bias^ `)`)? (`norm` `(` $norm^ `)`)?
+    (`residual` `(` $residual^ `)`)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_ShortConvOp : Lfm2_Op<"short_conv", [Pure, AttrSizedOperandSegments]> {
+  let summary = "causal depthwise short convolution over the tokens";
+  let description = [{
+    `z[t] = pre ? pre[t] * x[t] : x[t]`;
+    `y[t] = Σ_{j<L} weight[:, j] * z[t - (L-1) + j] (+ bias)`, where z at negative
+    t comes from `state` (row L-1+t); `result[t] = post ? post[t] * y[t] : y[t]`;
+    `new_state` = the last L-1 rows of z (older rows from `state` when fewer than
+    L-1 tokens came). With `pre` and `post` this is LFM2's gated operator.
+
+    (C1) x is `[tokens, H]`, weight `[H, L]` with L >= 2; (C2) state is
+    `[L-1, H]`; (C3) bias has H elements; (C4) pre and post have x's type;
+    (C5) pre and post come together.
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight, Lfm2_Matrix:$state,
+                       Optional<Lfm2_Vector>:$bias, Optional<Lfm2_Rows>:$pre,
+                       Optional<Lfm2_Rows>:$post);
+  let results = (outs Lfm2_Rows:$result, Lfm2_Matrix:$new_state);
+  let assemblyFormat = [{
+    $x `,` $weight `,` $state (`bias` `(` $bias^ `)`)?
+    (`gates` `(` $pre^ `,` $post `)`)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_RopeOp : Lfm2_Op<"rope", [Pure, AllTypesMatch<["x", "result"]>]> {
+  let summary = "rotary position embedding on the heads of a row";
+  let description = [{
+    Splits each row in heads of `head_dim` and rotates each by the angles of its
+    position, `pos + t` for row t.
+
+    (C1) rank 2 and `head_dim` divides the row width; (C2) `rope.dim` is even and
+    at most `head_dim`.
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Index:$pos, I64Attr:$head_dim,
+                       Lfm2_RopeAttr:$rope);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = [{
+    $x `at` $pos `head_dim` $head_dim $rope attr-dict `:` type($x)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_CacheWriteOp : Lfm2_Op<"cache_write", [Pure, AllTypesMatch<["cache", "result"]>]> {
+  let summary = "append rows to a KV cache";
+  let description = [{
+    `result = cache` with rows `pos .. pos + tokens` replaced by the rows of x,
+    each split in heads: `result[pos + t, h, d] = x[t, h * D + d]` (converted to the
+    cache's element type).
+
+    (C1) x is `[tokens, heads * D]` for a cache `[C, heads, D]`.
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Lfm2_Cache:$cache, Index:$pos);
+  let results = (outs Lfm2_Cache:$result);
+  let assemblyFormat = [{
+    $x `into` $cache `at` $pos attr-dict `:` type($x) `,` type($cache)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_RopeCacheOp : Lfm2_Op<"rope_cache", [Pure]> {
+  let summary = "normalise and rotate q and k, append k and v to the caches";
+  let description = [{
+    The fused form of q/k `rms_norm` per head, `rope` and two `cache_write`s:
+    `rotated = rope(rms_norm(q, q_norm))`,
+    `new_k = cache_write(rope(rms_norm(k, k_norm)))`, `new_v = cache_write(v)`.
+
+    (C1) k and v are `[tokens, heads * D]` for caches `[C, heads, D]`; (C2) q's
+    width is a multiple of D; (C3) the norm weights have D elements; (C4) eps > 0;
+    (C5) `rope.dim` is even and at most D; (C6) both caches have the same type.
+  }];
+  let arguments = (ins Lfm2_Rows:$q, Lfm2_Rows:$k, Lfm2_Rows:$v,
+                       Lfm2_Vector:$q_norm, Lfm2_Vector:$k_norm,
+                       Lfm2_Cache:$k_cache, Lfm2_Cache:$v_cache, Index:$pos,
+                       F64Attr:$eps, Lfm2_RopeAttr:$rope);
+  let results = (outs Lfm2_Rows:$rotated, Lfm2_Cache:$new_k, Lfm2_Cache:$new_v);
+  let assemblyFormat = [{
+    $q `,` $k `,` $v `norm` `(` $q_norm `,` $k_norm `)` `into` $k_cache `,` $v_cache
+    `at` $pos `eps` $eps $rope attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_AttentionOp : Lfm2_Op<"attention", [Pure, AllTypesMatch<["q", "result"]>]> {
+  let summary = "grouped-query attention over the KV caches";
+  let description = [{
+    Query row t is at position `p = pos + t` and sees cache rows `0 .. p` (causal),
+    of these only the last `window` if given. Query head h uses cache head
+    `h / (query heads / cache heads)`:
+    `result[t, h] = softmax(scale * q[t, h] · k[:, g]ᵀ) · v[:, g]`.
+
+    (C1) the caches have the same type `[C, heads, D]`; (C2) q's width is a multiple
+    of `heads * D`; (C3) scale > 0; (C4) window > 0.
+  }];
+  let arguments = (ins Lfm2_Rows:$q, Lfm2_Cache:$k_cache, Lfm2_Cache:$v_cache,
+                       Index:$pos, F64Attr:$scale, OptionalAttr<I64Attr>:$window);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = [{
+    $q `,` $k_cache `,` $v_cache `at` $pos `scale` $scale (`window` $window^)?
+    attr-dict `:` type($q) `,` type($k_cache) `,` type($v_cache)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_SwigluOp : Lfm2_Op<"swiglu", [Pure, AllTypesMatch<["gate", "up", "result"]>]> {
+  let summary = "silu(gate) * up";
+  let description = [{
+    `result = gate / (1 + exp(-gate)) * up`, element by element.
+  }];
+  let arguments = (ins Lfm2_Rows:$gate, Lfm2_Rows:$up);
+  let results = (outs Lfm2_Rows:$result);
+  let assemblyFormat = "$gate `,` $up attr-dict `:` type($gate)";
+}
+
+#endif // LFMC_DIALECTS_LFM2_OPS_TD
