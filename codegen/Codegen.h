@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a kernel-dialect module to object files.
+#ifndef LFMC_CODEGEN_CODEGEN_H
+#define LFMC_CODEGEN_CODEGEN_H
+
+#include "targets/Target.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/Error.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace lfmc {
+
+/// One member of the package's archive.
+struct ObjectFile {
+  std::string name; ///< "program.o", "linear_4f2a….o"
+  llvm::SmallVector<char, 0> bytes;
+};
+
+struct CodegenOptions {
+  const Target *target = nullptr;
+  std::string modelName;  ///< prefix of the entry symbols NAME_decode, NAME_prefill, NAME_head
+  std::string cacheDir;   ///< compiled kernels by content; empty: no cache
+  unsigned jobs = 0;      ///< 0: all cores
+  /// Called with (done, total) as kernels finish, from any thread.
+  std::function<void(unsigned, unsigned)> progress;
+};
+
+/// Compiles a module on which the planning passes have run: the program (SPMD
+/// entries of runtime/include/lfm/program.h) and its kernels.
+llvm::Expected<std::vector<ObjectFile>> generateObjects(mlir::ModuleOp module,
+                                                        const CodegenOptions &);
+
+/// The same as text for `lfmc compile --emit llvm|asm|halide-stmt`.
+enum class TextKind { Llvm, Assembly, HalideStmt };
+llvm::Expected<std::string> generateText(mlir::ModuleOp module,
+                                         const CodegenOptions &, TextKind);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_CODEGEN_H

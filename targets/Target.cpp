@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets/Target.h"
+
+#include "runtime/include/lfm/program.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/Host.h"
+
+namespace lfmc {
+
+// Feature sets are the x86-64 psABI levels; Halide names them one by one.
+static const Target targets[] = {
+    {"x86-64-v2", "x86-64 with SSE4.2", "x86_64-unknown-linux-gnu",
+     "x86-64-v2", "", "x86-64-linux-sse41", LFM_CPU_X86_V2, 4, 16, 32 << 10,
+     256 << 10},
+    {"x86-64-v3", "x86-64 with AVX2, FMA, F16C", "x86_64-unknown-linux-gnu",
+     "x86-64-v3", "", "x86-64-linux-sse41-avx-avx2-f16c-fma",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3, 8, 16, 32 << 10, 512 << 10},
+    {"x86-64-v4", "x86-64 with AVX-512 F/BW/CD/DQ/VL",
+     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4, 16, 32, 32 << 10,
+     1 << 20},
+};
+
+llvm::ArrayRef<Target> allTargets() { return targets; }
+
+bool runsOnHost(const Target &target) {
+  if (!target.triple.starts_with("x86_64"))
+    return false;
+  llvm::StringMap<bool> has = llvm::sys::getHostCPUFeatures();
+  auto all = [&](std::initializer_list<const char *> names) {
+    for (const char *name : names)
+      if (!has.lookup(name))
+        return false;
+    return true;
+  };
+  uint32_t need = target.cpuFeatures;
+  if ((need & LFM_CPU_X86_V2) && !all({"sse4.2", "ssse3", "popcnt"}))
+    return false;
+  if ((need & LFM_CPU_X86_V3) && !all({"avx2", "fma", "f16c", "bmi2"}))
+    return false;
+  if ((need & LFM_CPU_X86_V4) &&
+      !all({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}))
+    return false;
+  return true;
+}
+
+const Target &hostTarget() {
+  const Target *best = &targets[0];
+  for (const Target &target : targets)
+    if (runsOnHost(target))
+      best = &target;
+  return *best;
+}
+
+llvm::Expected<const Target *> findTarget(llvm::StringRef name) {
+  if (name == "host")
+    return &hostTarget();
+  for (const Target &target : targets)
+    if (target.name == name)
+      return &target;
+  std::string known = "host";
+  for (const Target &target : targets)
+    known += ", " + target.name.str();
+  return llvm::createStringError("unknown target '%s': expected one of %s",
+                                 name.str().c_str(), known.c_str());
+}
+
+} // namespace lfmc
