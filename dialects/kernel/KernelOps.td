@@ -107,13 +107,14 @@ def Kernel_BufferOp : Kernel_Op<"buffer", [Pure]> {
 }
 
 def Kernel_PhaseOp : Kernel_Op<"phase", [NoTerminator, SingleBlock]> {
+  let hasVerifier = 1;
   let summary = "calls that may run at the same time, then a barrier";
   let description = [{
     The calls of a phase do not depend on each other, apart from `replicated` ones,
     which come first. The team takes chunks of all of them from one ticket, then
     meets at a barrier.
 
-    (C1) only `kernel.call`s and the buffers they use, `replicated` calls first.
+    (C1) only `kernel.call`s on memrefs, `replicated` calls first.
   }];
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$body attr-dict";
