@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many bytes weights and states take. The pass that assigns offsets, the
+// packer and `lfmc inspect` agree through these functions.
+#ifndef LFMC_DIALECTS_LFM2_STORAGE_H
+#define LFMC_DIALECTS_LFM2_STORAGE_H
+
+#include "dialects/lfm2/Lfm2.h"
+
+#include <cstdint>
+
+namespace lfmc::lfm2 {
+
+/// Every tensor of the weights file and every state starts at a multiple of it.
+inline constexpr uint64_t storageAlignment = 64;
+
+/// `bytes` rounded up to the next multiple of `storageAlignment`.
+inline uint64_t alignStorage(uint64_t bytes) {
+  return (bytes + storageAlignment - 1) / storageAlignment * storageAlignment;
+}
+
+/// Bytes of one element in format `kind`.
+inline uint64_t elementBytes(StoredKind kind) {
+  return kind == StoredKind::F32 ? 4 : 2;
+}
+
+/// Exact bytes of a weight of `type` (static shape, `#lfm2.stored` encoding) in
+/// the weights file. Panels rearrange elements and add no padding. 0 for a type
+/// that is no weight's.
+inline uint64_t weightBytes(mlir::Type type) {
+  auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return 0;
+  auto stored = mlir::dyn_cast_or_null<StoredAttr>(tensor.getEncoding());
+  if (!stored)
+    return 0;
+  return uint64_t(tensor.getNumElements()) * elementBytes(stored.getKind());
+}
+
+/// Exact bytes of a state of `type` (static shape, f32 or f16). 0 for a type that
+/// is no state's.
+inline uint64_t stateBytes(mlir::Type type) {
+  auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape() ||
+      !tensor.getElementType().isIntOrFloat())
+    return 0;
+  return uint64_t(tensor.getNumElements()) *
+         (tensor.getElementTypeBitWidth() / 8);
+}
+
+} // namespace lfmc::lfm2
+
+#endif // LFMC_DIALECTS_LFM2_STORAGE_H
