@@ -27,6 +27,8 @@ def Lfm2_PanelsAttr : Lfm2_Attr<"Panels", "panels"> {
     With `halves = true` the matrix is two stacked halves A, B of N/2 rows (gate
     and up projection), and a panel holds rows/2 rows of A, then the matching
     rows/2 rows of B.
+
+    Constraints: (C1) `rows` >= 1; (C2) `depth` >= 1.
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$depth,
                         DefaultValuedParameter<"bool", "false">:$halves);
@@ -78,6 +80,8 @@ def Lfm2_RopeAttr : Lfm2_Attr<"Rope", "rope"> {
     reference does (f32 inverse frequency times f32 position). The first `dim`
     elements of each head rotate, pairs are `(i, i + dim/2)`; with
     `interleaved` they are `(2i, 2i+1)`.
+
+    Constraints: (C1) theta is a finite f64 above 0; (C2) dim is even and at least 2.
   }];
   let parameters = (ins "::mlir::FloatAttr":$theta, "int64_t":$dim,
                         DefaultValuedParameter<"bool", "false">:$interleaved);

@@ -26,6 +26,9 @@ def Lfm2_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let hasOperationAttrVerify = 0;
+  let extraClassDeclaration = [{
+    void registerAttributes();
+  }];
 }
 
 #endif // LFMC_DIALECTS_LFM2_DIALECT_TD

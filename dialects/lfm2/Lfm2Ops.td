@@ -10,13 +10,21 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class Lfm2_Op<string mnemonic, list<Trait> traits = []>
     : Op<Lfm2_Dialect, mnemonic, traits>;
 
-def Lfm2_Rows : RankedTensorOf<[F32]> {
-  let summary = "rows of f32, one per token: tensor<tokens x width x f32>";
-}
-def Lfm2_Tokens : 1DTensorOf<[I32]>;
-def Lfm2_Vector : 1DTensorOf<[F32]>;
-def Lfm2_Matrix : 2DTensorOf<[F32]>;
-def Lfm2_Cache : 3DTensorOf<[F32, F16]>;
+// The token count (dimension 0 of tokens and rows) is the only dimension that may
+// be dynamic.
+def Lfm2_Tokens : ConfinedType<1DTensorOf<[I32]>, [],
+    "token ids: tensor<tokens x i32>", "::mlir::RankedTensorType">;
+def Lfm2_Rows : ConfinedType<2DTensorOf<[F32]>,
+    [CPred<"!::llvm::cast<::mlir::ShapedType>($_self).isDynamicDim(1)">],
+    "rows of f32, one per token: tensor<tokens x width x f32>",
+    "::mlir::RankedTensorType">;
+def Lfm2_Vector : ConfinedType<1DTensorOf<[F32]>, [HasStaticShapePred],
+    "a static vector of f32", "::mlir::RankedTensorType">;
+def Lfm2_Matrix : ConfinedType<2DTensorOf<[F32]>, [HasStaticShapePred],
+    "a static matrix of f32", "::mlir::RankedTensorType">;
+def Lfm2_Cache : ConfinedType<3DTensorOf<[F32, F16]>, [HasStaticShapePred],
+    "a cache: tensor<positions x heads x head size> of f32 or f16",
+    "::mlir::RankedTensorType">;
 
 //===----------------------------------------------------------------------===//
 // Symbols

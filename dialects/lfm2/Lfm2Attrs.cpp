@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dialects/lfm2/Lfm2.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace lfmc::lfm2;
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/lfm2/Lfm2Attrs.cpp.inc"
+
+void Lfm2Dialect::registerAttributes() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/lfm2/Lfm2Attrs.cpp.inc"
+      >();
+}
+
+LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 int64_t rows, int64_t depth, bool halves) {
+  if (rows < 1)
+    return emitError() << "expected at least 1 row a panel, found " << rows;
+  if (depth < 1)
+    return emitError() << "expected a depth of at least 1, found " << depth;
+  return success();
+}
+
+LogicalResult
+StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
+                           function_ref<InFlightDiagnostic()> emitError) const {
+  if (!elementType.isF32()) // (C1)
+    return emitError() << "expected element type 'f32' for a stored weight, "
+                          "found "
+                       << elementType;
+  PanelsAttr layout = getLayout();
+  if (!layout)
+    return success();
+  if (shape.size() != 2) // (C2)
+    return emitError() << "expected rank 2 for a weight stored in panels, "
+                          "found rank "
+                       << shape.size();
+  int64_t rows = layout.getRows(), depth = layout.getDepth();
+  // (C3); a dynamic dimension is divided by nothing but 1.
+  if (ShapedType::isDynamic(shape[0]) ? rows != 1 : shape[0] % rows)
+    return emitError() << "expected a number of rows divisible by " << rows
+                       << ", the rows of a panel, found " << shape[0];
+  if (layout.getHalves() && rows % 2) // (C3)
+    return emitError() << "expected an even number of rows a panel of two "
+                          "halves, found "
+                       << rows;
+  if (ShapedType::isDynamic(shape[1]) ? depth != 1 : shape[1] % depth) // (C4)
+    return emitError() << "expected a number of columns divisible by " << depth
+                       << ", the depth of a panel, found " << shape[1];
+  return success();
+}
+
+LogicalResult RopeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               FloatAttr theta, int64_t dim, bool interleaved) {
+  if (!theta.getType().isF64()) // (C1)
+    return emitError() << "expected theta of type 'f64', found "
+                       << theta.getType();
+  double value = theta.getValueAsDouble();
+  if (!std::isfinite(value) || value <= 0) // (C1)
+    return emitError() << "expected a finite theta above 0, found "
+                       << theta.getValue().convertToDouble();
+  if (dim < 2 || dim % 2) // (C2)
+    return emitError() << "expected an even number of rotated elements, at "
+                          "least 2, found "
+                       << dim;
+  return success();
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dialects/lfm2/Lfm2.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace lfmc::lfm2;
+
+#define GET_OP_CLASSES
+#include "dialects/lfm2/Lfm2Ops.cpp.inc"
+
+namespace {
+
+// Points at the declaration when `value` is a weight, so that an error about a
+// shape names the checkpoint tensor that brought it.
+InFlightDiagnostic &&noteOrigin(InFlightDiagnostic &&diag, Value value) {
+  auto param = value.getDefiningOp<ParamOp>();
+  if (!param)
+    return std::move(diag);
+  Operation *weight =
+      SymbolTable::lookupNearestSymbolFrom(param, param.getWeightAttr());
+  if (weight)
+    diag.attachNote(weight->getLoc()) << "weight declared here";
+  return std::move(diag);
+}
+
+std::string dimText(int64_t dim) {
+  return ShapedType::isDynamic(dim) ? "?" : std::to_string(dim);
+}
+
+LogicalResult verifyDim(Operation *op, const Twine &what, int64_t found,
+                        int64_t wanted, Value origin = {}) {
+  if (found == wanted)
+    return success();
+  InFlightDiagnostic diag = op->emitOpError()
+                            << "expected " << what << " to be "
+                            << dimText(wanted) << ", found " << dimText(found);
+  return origin ? noteOrigin(std::move(diag), origin) : std::move(diag);
+}
+
+LogicalResult verifyPositive(Operation *op, StringRef name,
+                             const APFloat &value) {
+  double number = value.convertToDouble();
+  if (number > 0 && std::isfinite(number))
+    return success();
+  return op->emitOpError() << "expected a finite " << name << " above 0, found "
+                           << number;
+}
+
+LogicalResult verifySameType(Operation *op, StringRef what, Type found,
+                             Type wanted) {
+  if (found == wanted)
+    return success();
+  return op->emitOpError() << "expected " << what << " of type " << wanted
+                           << ", found " << found;
+}
+
+// A cache `[C, heads, D]` and rows that hold a head of D elements for each.
+LogicalResult verifyCacheRows(Operation *op, StringRef name, Value rows,
+                              RankedTensorType cache) {
+  return verifyDim(op, "the width of " + name,
+                   cast<ShapedType>(rows.getType()).getDimSize(1),
+                   cache.getDimSize(1) * cache.getDimSize(2));
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Symbols
+//===----------------------------------------------------------------------===//
+
+LogicalResult WeightOp::verify() {
+  auto type = dyn_cast<RankedTensorType>(getType());
+  if (!type || !type.hasStaticShape() || !type.getElementType().isF32() ||
+      !isa_and_nonnull<StoredAttr>(type.getEncoding())) // (C1)
+    return emitOpError() << "expected a static ranked tensor of f32 with a "
+                            "#lfm2.stored encoding, found "
+                         << getType();
+  if (auto source = dyn_cast<SourceAttr>(getSource())) { // (C2)
+    if (source.getTensors().empty())
+      return emitOpError() << "expected at least one source tensor, found none";
+    return success();
+  }
+  auto table = dyn_cast<RopeTableAttr>(getSource());
+  if (!table) // (C2)
+    return emitOpError() << "expected a #lfm2.source or #lfm2.rope_table, "
+                            "found "
+                         << getSource();
+  if (type.getRank() != 2) // (C2)
+    return emitOpError() << "expected rank 2 for a rope table, found rank "
+                         << type.getRank();
+  return verifyDim(*this, "dimension 1 of a rope table", type.getDimSize(1),
+                   table.getRope().getDim()); // (C2)
+}
+
+LogicalResult StateOp::verify() {
+  auto type = dyn_cast<RankedTensorType>(getType());
+  if (!type || !type.hasStaticShape() ||
+      !(type.getElementType().isF32() || type.getElementType().isF16())) // (C1)
+    return emitOpError()
+           << "expected a static ranked tensor of f32 or f16, found "
+           << getType();
+  return success();
+}
+
+LogicalResult ParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  Operation *symbol = symbols.lookupNearestSymbolFrom(*this, getWeightAttr());
+  auto weight = dyn_cast_or_null<WeightOp>(symbol);
+  if (!weight) { // (C1)
+    InFlightDiagnostic diag = emitOpError() << "expected " << getWeightAttr()
+                                            << " to name an lfm2.weight";
+    if (symbol)
+      diag.attachNote(symbol->getLoc()) << "symbol declared here";
+    return diag;
+  }
+  if (weight.getType() != getResult().getType()) { // (C2)
+    InFlightDiagnostic diag = emitOpError()
+                              << "expected the weight's type "
+                              << weight.getType() << ", found "
+                              << getResult().getType();
+    diag.attachNote(weight.getLoc()) << "weight declared here";
+    return diag;
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Computation
+//===----------------------------------------------------------------------===//
+
+LogicalResult EmbedOp::verify() {
+  RankedTensorType result = getResult().getType();
+  if (failed(verifyDim(*this, "the result's row count", result.getDimSize(0),
+                       getTokens().getType().getDimSize(0)))) // (C1)
+    return failure();
+  return verifyDim(*this, "the result's width", result.getDimSize(1),
+                   getTable().getType().getDimSize(1), getTable()); // (C1)
+}
+
+LogicalResult RmsNormOp::verify() {
+  // (C1) is part of the operand's type.
+  int64_t width = getX().getType().getDimSize(1);
+  int64_t group = getWeight().getType().getDimSize(0);
+  if (group == 0 || width % group) // (C2)
+    return noteOrigin(emitOpError() << "expected a row width divisible by the "
+                                    << group << " elements of the weight, found "
+                                    << width,
+                      getWeight());
+  return verifyPositive(*this, "eps", getEps()); // (C3)
+}
+
+LogicalResult LinearOp::verify() {
+  RankedTensorType x = getX().getType(), weight = getWeight().getType(),
+                   result = getResult().getType();
+  int64_t rows = weight.getDimSize(0), columns = weight.getDimSize(1);
+  if (failed(verifyDim(*this, "the width of x", x.getDimSize(1), columns,
+                       getWeight()))) // (C1)
+    return failure();
+  bool swiglu = getActivation() == Activation::Swiglu;
+  if (swiglu && rows % 2) // (C2)
+    return noteOrigin(emitOpError() << "expected an even number of weight rows "
+                                       "with swiglu, found "
+                                    << rows,
+                      getWeight());
+  if (failed(verifyDim(*this, "the result's row count", result.getDimSize(0),
+                       x.getDimSize(0))) || // (C2)
+      failed(verifyDim(*this, "the result's width", result.getDimSize(1),
+                       swiglu ? rows / 2 : rows, getWeight()))) // (C2)
+    return failure();
+  if (getBias() && failed(verifyDim(*this, "the size of the bias",
+                                    getBias().getType().getDimSize(0), rows,
+                                    getBias()))) // (C3)
+    return failure();
+  if (getNorm() && failed(verifyDim(*this, "the size of the norm weight",
+                                    getNorm().getType().getDimSize(0), columns,
+                                    getNorm()))) // (C4)
+    return failure();
+  if (bool(getNorm()) != getEps().has_value()) // (C4)
+    return emitOpError() << (getNorm() ? "expected eps with a norm weight, "
+                                         "found none"
+                                       : "expected no eps without a norm "
+                                         "weight, found one");
+  if (getEps() && failed(verifyPositive(*this, "eps", *getEps()))) // (C4)
+    return failure();
+  if (!getResidual())
+    return success();
+  if (swiglu) // (C5)
+    return emitOpError() << "expected no residual with swiglu, found one";
+  return verifySameType(*this, "a residual", getResidual().getType(),
+                        result); // (C5)
+}
+
+LogicalResult ShortConvOp::verify() {
+  RankedTensorType x = getX().getType(), weight = getWeight().getType(),
+                   state = getState().getType();
+  int64_t width = x.getDimSize(1), taps = weight.getDimSize(1);
+  if (failed(verifyDim(*this, "the rows of the weight", weight.getDimSize(0),
+                       width, getWeight()))) // (C1)
+    return failure();
+  if (taps < 2) // (C1)
+    return noteOrigin(emitOpError() << "expected at least 2 taps, found "
+                                    << taps,
+                      getWeight());
+  if (failed(verifySameType(*this, "a result", getResult().getType(), x)))
+    return failure();
+  if (failed(verifyDim(*this, "the rows of the state", state.getDimSize(0),
+                       taps - 1)) || // (C2)
+      failed(verifyDim(*this, "the width of the state", state.getDimSize(1),
+                       width)) || // (C2)
+      failed(verifySameType(*this, "a new state", getNewState().getType(),
+                            state))) // (C2)
+    return failure();
+  if (getBias() && failed(verifyDim(*this, "the size of the bias",
+                                    getBias().getType().getDimSize(0), width,
+                                    getBias()))) // (C3)
+    return failure();
+  if (getPre() && failed(verifySameType(*this, "gate pre", getPre().getType(),
+                                        x))) // (C4)
+    return failure();
+  if (getPost() && failed(verifySameType(*this, "gate post",
+                                         getPost().getType(), x))) // (C4)
+    return failure();
+  if (bool(getPre()) != bool(getPost())) // (C5)
+    return emitOpError() << "expected both gates or none, found only "
+                         << (getPre() ? "pre" : "post");
+  return success();
+}
+
+LogicalResult RopeOp::verify() {
+  int64_t width = getX().getType().getDimSize(1);
+  int64_t head = static_cast<int64_t>(getHeadDim());
+  if (head < 1 || width % head) // (C1)
+    return emitOpError() << "expected a row width divisible by head_dim "
+                         << head << ", found " << width;
+  if (getRope().getDim() > head) // (C2); the attribute checks that it is even
+    return emitOpError() << "expected at most " << head
+                         << " rotated elements, found " << getRope().getDim();
+  return success();
+}
+
+LogicalResult CacheWriteOp::verify() {
+  return verifyCacheRows(*this, "x", getX(), getCache().getType()); // (C1)
+}
+
+LogicalResult RopeCacheOp::verify() {
+  RankedTensorType cache = getKCache().getType();
+  int64_t head = cache.getDimSize(2);
+  if (failed(verifySameType(*this, "a v cache", getVCache().getType(),
+                            cache)) || // (C6)
+      failed(verifySameType(*this, "a new k cache", getNewK().getType(),
+                            cache)) || // (C6)
+      failed(verifySameType(*this, "a new v cache", getNewV().getType(),
+                            cache)) || // (C6)
+      failed(verifyCacheRows(*this, "k", getK(), cache)) || // (C1)
+      failed(verifyCacheRows(*this, "v", getV(), cache)))   // (C1)
+    return failure();
+  RankedTensorType q = getQ().getType();
+  for (Value rows : {getK(), getV()})
+    if (failed(verifyDim(*this, "the row count of k and v",
+                         cast<ShapedType>(rows.getType()).getDimSize(0),
+                         q.getDimSize(0)))) // (C1)
+      return failure();
+  if (head == 0 || q.getDimSize(1) % head) // (C2)
+    return emitOpError() << "expected a width of q divisible by the head size "
+                         << head << ", found " << q.getDimSize(1);
+  if (failed(verifySameType(*this, "a rotated q", getRotated().getType(), q)))
+    return failure();
+  for (Value norm : {getQNorm(), getKNorm()})
+    if (failed(verifyDim(*this, "the size of a norm weight",
+                         cast<ShapedType>(norm.getType()).getDimSize(0), head,
+                         norm))) // (C3)
+      return failure();
+  if (failed(verifyPositive(*this, "eps", getEps()))) // (C4)
+    return failure();
+  if (getRope().getDim() > head) // (C5); the attribute checks that it is even
+    return emitOpError() << "expected at most " << head
+                         << " rotated elements, found " << getRope().getDim();
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  RankedTensorType cache = getKCache().getType();
+  if (failed(verifySameType(*this, "a v cache", getVCache().getType(),
+                            cache))) // (C1)
+    return failure();
+  int64_t width = getQ().getType().getDimSize(1);
+  int64_t heads = cache.getDimSize(1) * cache.getDimSize(2);
+  if (heads == 0 || width % heads) // (C2)
+    return emitOpError() << "expected a width of q divisible by " << heads
+                         << ", the width of the cache's heads, found " << width;
+  if (failed(verifyPositive(*this, "scale", getScale()))) // (C3)
+    return failure();
+  if (getWindow() && static_cast<int64_t>(*getWindow()) < 1) // (C4)
+    return emitOpError() << "expected a window of at least 1 position, found "
+                         << static_cast<int64_t>(*getWindow());
+  return success();
+}
