@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/Passes.h"
+#include "passes/Pipeline.h"
+
+#include "mlir/Pass/PassRegistry.h"
+
+namespace lfmc {
+namespace {
+#define GEN_PASS_REGISTRATION
+#include "passes/Passes.h.inc"
+} // namespace
+
+void registerLfmcPasses() {
+  registerGeneratedPasses();
+  mlir::PassPipelineRegistration<>(
+      "lfmc-graph", "stack and fuse: what happens before kernels are chosen",
+      buildGraphPipeline);
+}
+
+} // namespace lfmc

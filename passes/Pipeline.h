@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pass pipelines of lfmc.
+#ifndef LFMC_PASSES_PIPELINE_H
+#define LFMC_PASSES_PIPELINE_H
+
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
+
+namespace lfmc {
+
+/// Adds the passes from freshly imported IR to IR ready for kernel selection.
+/// Anchored on builtin.module; lfm2 dialect in, lfm2 dialect out. The program
+/// computes the same numbers up to the order of f32 roundings, keeps its
+/// functions, signatures and state symbols; weights may be stacked.
+/// Registered as the pipeline `lfmc-graph`.
+void buildGraphPipeline(mlir::OpPassManager &pm);
+
+} // namespace lfmc
+
+#endif // LFMC_PASSES_PIPELINE_H
