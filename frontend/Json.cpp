@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/Json.h"
+
+#include "frontend/Errors.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FileSystem.h"
+
+using namespace llvm;
+
+namespace lfmc {
+
+std::string inQuotes(StringRef text) {
+  constexpr size_t limit = 160;
+  std::string out = "'";
+  for (unsigned char c : text.take_front(limit)) {
+    if (c < 0x20 || c == 0x7f)
+      out += fmt::format("\\x{:02x}", c);
+    else
+      out += static_cast<char>(c);
+  }
+  if (text.size() > limit)
+    out += "…";
+  return out + "'";
+}
+
+std::string shapeText(ArrayRef<int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+Expected<std::unique_ptr<MemoryBuffer>> openRegularFile(StringRef path,
+                                                        uint64_t maxBytes) {
+  sys::fs::file_status status;
+  if (std::error_code ec = sys::fs::status(path, status))
+    return makeError("cannot read {}: {}", inQuotes(path), ec.message());
+  if (status.type() != sys::fs::file_type::regular_file)
+    return makeError("{} is not a regular file", inQuotes(path));
+  if (status.getSize() == 0)
+    return makeError("{} is empty", inQuotes(path));
+  if (status.getSize() > maxBytes)
+    return makeError("{} has {} bytes, expected at most {}", inQuotes(path),
+                     status.getSize(), maxBytes);
+  auto buffer = MemoryBuffer::getFile(path, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return makeError("cannot read {}: {}", inQuotes(path),
+                     buffer.getError().message());
+  return std::move(*buffer);
+}
+
+std::string jsonErrorText(const nlohmann::json::exception &error) {
+  StringRef text = error.what();
+  size_t end = text.find("] ");
+  return (end == StringRef::npos ? text : text.drop_front(end + 2)).str();
+}
+
+namespace {
+
+/// Thrown out of the parser's callback; never leaves this file.
+struct Refused {
+  std::string why;
+};
+
+/// Counts depth and remembers the keys of every open object.
+class Guard {
+public:
+  bool operator()(int depth, nlohmann::json::parse_event_t event,
+                  const nlohmann::json &value) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start || event == Event::array_start) {
+      if (depth >= maxJsonDepth)
+        throw Refused{fmt::format("nesting deeper than {}", maxJsonDepth)};
+      if (event == Event::object_start)
+        keys.emplace_back();
+    } else if (event == Event::object_end) {
+      keys.pop_back();
+    } else if (event == Event::key) {
+      const std::string &key = value.get_ref<const std::string &>();
+      if (!keys.back().insert(key).second)
+        throw Refused{"duplicate key " + inQuotes(key)};
+    }
+    return true;
+  }
+
+private:
+  std::vector<StringSet<>> keys;
+};
+
+} // namespace
+
+Expected<nlohmann::json> parseJson(StringRef text, StringRef where) {
+  try {
+    auto guard = std::make_shared<Guard>();
+    return nlohmann::json::parse(text.begin(), text.end(),
+                                 [guard](int depth,
+                                         nlohmann::json::parse_event_t event,
+                                         nlohmann::json &value) {
+                                   return (*guard)(depth, event, value);
+                                 });
+  } catch (const Refused &refused) {
+    return makeError("{}: {}", inQuotes(where), refused.why);
+  } catch (const nlohmann::json::exception &error) {
+    return makeError("{}: invalid JSON: {}", inQuotes(where),
+                     jsonErrorText(error));
+  }
+}
+
+Expected<nlohmann::json> readJsonFile(StringRef path, uint64_t maxBytes) {
+  auto buffer = openRegularFile(path, maxBytes);
+  if (!buffer)
+    return buffer.takeError();
+  return parseJson((*buffer)->getBuffer(), path);
+}
+
+} // namespace lfmc
