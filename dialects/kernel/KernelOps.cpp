@@ -72,9 +72,9 @@ void CallOp::getEffects(
 LogicalResult BufferOp::verify() {
   int64_t offset = getOffset();
   bool io = getSpace() == Space::Input || getSpace() == Space::Output;
-  if (offset < 0 || (io ? offset != 0 : offset % 64 != 0)) // C1
+  if (offset < 0 || (io ? offset != 0 : offset % 4 != 0)) // C1
     return emitOpError("expected an offset that is ")
-           << (io ? "0" : "a multiple of 64") << ", found " << offset;
+           << (io ? "0" : "a multiple of 4") << ", found " << offset;
   return success();
 }
 

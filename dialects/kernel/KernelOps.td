@@ -94,7 +94,9 @@ def Kernel_BufferOp : Kernel_Op<"buffer", [Pure]> {
     `arena` (scratch of a step), `input` and `output` (the step's), `stack` (each
     thread's own).
 
-    (C1) offset >= 0 and a multiple of 64 but for `input` and `output`, where it is 0.
+    A column slice of rows is a buffer with a strided layout.
+
+    (C1) offset >= 0 and a multiple of 4; for `input` and `output` it is 0.
 
     ```mlir
     %b = kernel.buffer arena[4096] : memref<?x2048xf32>

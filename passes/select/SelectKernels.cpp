@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// lfmc-select-kernels: see Passes.td.
+#include "passes/Passes.h"
+#include "passes/select/Expansion.h"
+#include "passes/select/Rewrite.h"
+#include "targets/Kernels.h"
+
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+
+namespace lfmc {
+#define GEN_PASS_DEF_SELECTKERNELS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+using lfm2::PanelsAttr;
+
+struct SelectKernels : impl::SelectKernelsBase<SelectKernels> {
+  using SelectKernelsBase::SelectKernelsBase;
+
+  void runOnOperation() override;
+
+private:
+  std::optional<Kernel> match(Operation *op);
+  void splitNorms();
+  void chooseLayouts();
+  bool cachesMatch();
+  void setLayout(lfm2::WeightOp weight, PanelsAttr layout);
+
+  const Target *machine = nullptr;
+  DenseSet<Operation *> expanded; ///< ops that no provider may take
+};
+
+/// The ops that become calls: everything that computes on tokens.
+bool computes(Operation *op) {
+  return op->getNumResults() > 0 &&
+         !isa<lfm2::ParamOp, tensor::ExtractSliceOp, tensor::EmptyOp,
+              tensor::DimOp, kernel::CallOp>(op) &&
+         llvm::any_of(op->getResultTypes(), llvm::IsaPred<TensorType>);
+}
+
+std::optional<Kernel> SelectKernels::match(Operation *op) {
+  if (expanded.contains(op))
+    return {};
+  for (KernelProvider provider : kernelProviders(*machine))
+    if (std::optional<Kernel> kernel = provider(op, *machine))
+      return kernel;
+  return {};
+}
+
+/// No f32 kernel has a norm prologue: the norm becomes a call of its own, which
+/// for one token every thread runs for itself (cheaper than a barrier).
+void SelectKernels::splitNorms() {
+  getOperation().walk([](lfm2::LinearOp linear) {
+    if (!linear.getNorm())
+      return;
+    OpBuilder builder(linear);
+    auto norm = lfm2::RmsNormOp::create(
+        builder, linear.getLoc(), linear.getX().getType(), linear.getX(),
+        linear.getNorm(), linear.getEpsAttr());
+    if (cast<RankedTensorType>(norm.getType()).getDimSize(0) == 1)
+      norm->setAttr("kernel.replicated", builder.getUnitAttr());
+    linear.getXMutable().assign(norm);
+    linear.getNormMutable().clear();
+    linear.removeEpsAttr();
+  });
+}
+
+/// Attention and the cache writes agree on the layout of the caches: either all
+/// of them have a kernel, or all are expanded.
+bool SelectKernels::cachesMatch() {
+  bool all = true;
+  getOperation().walk([&](Operation *op) {
+    if (isa<lfm2::CacheWriteOp>(op))
+      all = false;
+    else if (isa<lfm2::AttentionOp, lfm2::RopeCacheOp>(op))
+      all &= match(op).has_value();
+  });
+  return all;
+}
+
+void SelectKernels::setLayout(lfm2::WeightOp weight, PanelsAttr layout) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto stored = cast<lfm2::StoredAttr>(type.getEncoding());
+  type = RankedTensorType::get(
+      type.getShape(), type.getElementType(),
+      lfm2::StoredAttr::get(&getContext(), stored.getKind(), layout));
+  weight.setType(type);
+  getOperation().walk([&](lfm2::ParamOp param) {
+    if (param.getWeight() == weight.getSymName())
+      param.getResult().setType(type);
+  });
+}
+
+/// A weight gets the layout that the kernels of all its users want. The gather
+/// of a tied embedding takes whatever the head's product wants.
+void SelectKernels::chooseLayouts() {
+  llvm::MapVector<StringRef, SmallVector<Operation *>> users;
+  getOperation().walk([&](Operation *op) {
+    if (isa<lfm2::LinearOp, lfm2::ShortConvOp>(op))
+      if (auto param = op->getOperand(1).getDefiningOp<lfm2::ParamOp>())
+        users[param.getWeight()].push_back(op);
+  });
+  for (auto &[name, ops] : users) {
+    PanelsAttr layout;
+    Operation *owner = nullptr;
+    for (Operation *op : ops) {
+      std::optional<Kernel> kernel = match(op);
+      if (kernel && !owner) {
+        layout = kernel->layout;
+        owner = op;
+      } else if (!kernel || kernel->layout != layout) {
+        InFlightDiagnostic diag = op->emitRemark("reads @")
+                                  << name << " in another layout than its "
+                                  << "other users: all are expanded";
+        if (owner)
+          diag.attachNote(owner->getLoc()) << "other user here";
+        owner = nullptr;
+        break;
+      }
+    }
+    if (owner)
+      setLayout(cast<lfm2::WeightOp>(getOperation().lookupSymbol(name)), layout);
+    else
+      expanded.insert(ops.begin(), ops.end());
+  }
+}
+
+void SelectKernels::runOnOperation() {
+  llvm::Expected<const Target *> found = findTarget(target);
+  if (!found) {
+    emitError(getOperation().getLoc()) << llvm::toString(found.takeError());
+    return signalPassFailure();
+  }
+  machine = *found;
+  splitNorms();
+  if (!cachesMatch())
+    getOperation().walk([&](Operation *op) {
+      if (isa<lfm2::AttentionOp, lfm2::RopeCacheOp>(op))
+        expanded.insert(op);
+    });
+  chooseLayouts();
+
+  CallRewriter rewriter(getOperation());
+  SmallVector<Operation *> ops;
+  for (auto function : getOperation().getOps<func::FuncOp>())
+    for (Operation &op : function.getBody().front())
+      if (computes(&op))
+        ops.push_back(&op);
+  for (Operation *op : ops) {
+    ++numCalls;
+    std::optional<Kernel> kernel = match(op);
+    if (!kernel) {
+      ++numExpanded;
+      FailureOr<Kernel> expansion = expandOp(op, getOperation());
+      if (failed(expansion))
+        return signalPassFailure();
+      kernel = *expansion;
+    }
+    if (failed(rewriter.rewrite(op, *kernel)))
+      return signalPassFailure();
+  }
+}
+
+} // namespace
+} // namespace lfmc

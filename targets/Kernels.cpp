@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets/Kernels.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+
+using namespace mlir;
+
+namespace lfmc {
+
+int64_t rowStride(Value rows) {
+  if (auto slice = rows.getDefiningOp<tensor::ExtractSliceOp>())
+    return slice.getSourceType().getDimSize(1);
+  return cast<RankedTensorType>(rows.getType()).getDimSize(1);
+}
+
+namespace {
+
+int64_t width(Value rows) {
+  return cast<RankedTensorType>(rows.getType()).getDimSize(1);
+}
+
+/// Collects parameters of one kernel.
+struct Params {
+  Builder builder;
+  SmallVector<NamedAttribute> list;
+
+  explicit Params(Operation *op) : builder(op->getContext()) {}
+  Params &add(StringRef name, int64_t value) {
+    list.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
+    return *this;
+  }
+  Params &add(StringRef name, double value) {
+    list.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(value)));
+    return *this;
+  }
+  Kernel kernel(StringRef generator, int64_t fixed, int64_t tokens,
+                lfm2::PanelsAttr layout = {}) {
+    return {generator, std::move(list),
+            kernel::ChunksAttr::get(builder.getContext(), fixed, tokens),
+            layout};
+  }
+};
+
+/// The largest power of two up to `limit` that divides `n`.
+int64_t dividingPowerOfTwo(int64_t n, int64_t limit) {
+  int64_t r = llvm::bit_floor<uint64_t>(limit);
+  while (n % r)
+    r /= 2;
+  return r;
+}
+
+lfm2::StoredAttr stored(Value weight) {
+  return dyn_cast_if_present<lfm2::StoredAttr>(
+      cast<RankedTensorType>(weight.getType()).getEncoding());
+}
+
+/// Register tile of the linear kernels: rows × tokens accumulators.
+struct Tile {
+  int64_t rows;   ///< rows of a panel
+  int64_t tokens; ///< tokens of the many-token kernel
+  int64_t panels; ///< panels that the one-token kernel reads side by side
+};
+Tile linearTile(const Target &target) {
+  // Accumulators fill the registers but for the weights of one column and a
+  // broadcast: 4 × 6 of 32 registers, 2 × 6 of 16.
+  int64_t vectors = target.vectorRegisters >= 32 ? 4 : 2;
+  return {vectors * target.vectorLanes, 6, vectors == 4 ? 1 : 2};
+}
+
+std::optional<Kernel> linear(Operation *op, const Target &target) {
+  auto linear = dyn_cast<lfm2::LinearOp>(op);
+  if (!linear || linear.getNorm() || !stored(linear.getWeight()))
+    return {};
+  auto type = cast<RankedTensorType>(linear.getWeight().getType());
+  int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  bool swiglu = linear.getActivation() == lfm2::Activation::Swiglu;
+  if (swiglu && linear.getBias())
+    return {};
+  lfm2::StoredKind kind = stored(linear.getWeight()).getKind();
+  int64_t depth = kind == lfm2::StoredKind::BF16 && k % 2 == 0 ? 2 : 1;
+  if (kind == lfm2::StoredKind::BF16 && depth == 1)
+    return {};
+  Tile tile = linearTile(target);
+  int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, tile.rows / 2)
+                        : dividingPowerOfTwo(n, tile.rows);
+  // A column block of x's tile stays in half of L1, a panel's in half of L2.
+  int64_t elementBytes = kind == lfm2::StoredKind::F32 ? 4 : 2;
+  int64_t kBlock =
+      swiglu ? k
+             : std::min<int64_t>(target.l1Bytes / (tile.tokens * 4),
+                                 target.l2Bytes / 2 / (rows * elementBytes));
+  int64_t blocks = llvm::divideCeil(k, std::max<int64_t>(kBlock, 64));
+  kBlock = llvm::alignTo(llvm::divideCeil(k, blocks), 2);
+
+  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
+  Params params(op);
+  params.add("n", n).add("k", k).add("rows", rows).add("depth", depth);
+  params.add("wtype", int64_t(kind)).add("swiglu", int64_t(swiglu));
+  params.add("x_stride", rowStride(linear.getX()));
+  params.add("bias", int64_t(bool(linear.getBias())));
+  params.add("residual", int64_t(bool(linear.getResidual())));
+  if (linear.getResidual())
+    params.add("res_stride", rowStride(linear.getResidual()));
+  auto layout = lfm2::PanelsAttr::get(op->getContext(), rows, depth, swiglu);
+  int64_t panels = n / rows;
+  if (one) {
+    // Chunks of at least 64 KiB, so that a ticket costs nothing beside them.
+    int64_t group = dividingPowerOfTwo(panels, tile.panels);
+    int64_t bytes = group * rows * k * elementBytes;
+    int64_t perChunk = group * std::max<int64_t>(1, (64 << 10) / bytes);
+    params.add("tokens", int64_t(1)).add("panels", group).add("per_chunk", perChunk);
+    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
+  }
+  params.add("tokens", tile.tokens).add("k_block", kBlock).add("per_chunk", int64_t(1));
+  return params.kernel("linear", panels, 0, layout);
+}
+
+std::optional<Kernel> embed(Operation *op, const Target &) {
+  auto embed = dyn_cast<lfm2::EmbedOp>(op);
+  if (!embed || !stored(embed.getTable()))
+    return {};
+  lfm2::StoredAttr encoding = stored(embed.getTable());
+  lfm2::PanelsAttr layout = encoding.getLayout();
+  if (!layout)
+    layout = lfm2::PanelsAttr::get(op->getContext(), 1, 1, false);
+  if (layout.getHalves())
+    return {};
+  Params params(op);
+  params.add("width", width(embed.getResult()))
+      .add("rows", layout.getRows())
+      .add("depth", layout.getDepth())
+      .add("wtype", int64_t(encoding.getKind()));
+  return params.kernel("embed", 1, 4, layout);
+}
+
+std::optional<Kernel> rmsNorm(Operation *op, const Target &) {
+  auto norm = dyn_cast<lfm2::RmsNormOp>(op);
+  if (!norm)
+    return {};
+  int64_t group = cast<RankedTensorType>(norm.getWeight().getType()).getDimSize(0);
+  Params params(op);
+  params.add("width", group)
+      .add("heads", width(norm.getX()) / group)
+      .add("x_stride", rowStride(norm.getX()))
+      .add("eps", norm.getEps().convertToDouble());
+  return params.kernel("rms_norm", 1, 8);
+}
+
+std::optional<Kernel> shortConv(Operation *op, const Target &target) {
+  auto conv = dyn_cast<lfm2::ShortConvOp>(op);
+  if (!conv || !conv.getPre() ||
+      stored(conv.getWeight()).getKind() != lfm2::StoredKind::F32)
+    return {};
+  int64_t stride = rowStride(conv.getX());
+  if (rowStride(conv.getPre()) != stride || rowStride(conv.getPost()) != stride)
+    return {};
+  auto type = cast<RankedTensorType>(conv.getWeight().getType());
+  int64_t channels = type.getDimSize(0);
+  int64_t block = dividingPowerOfTwo(channels, 256);
+  if (block < target.vectorLanes)
+    block = channels;
+  Params params(op);
+  params.add("channels", channels)
+      .add("taps", type.getDimSize(1))
+      .add("block", block)
+      .add("x_stride", stride)
+      .add("bias", int64_t(bool(conv.getBias())));
+  auto layout = lfm2::PanelsAttr::get(op->getContext(), channels, 1, false);
+  return params.kernel("short_conv", channels / block, 0, layout);
+}
+
+/// Positions whose K rows are interleaved, and positions of one attention step.
+constexpr int64_t cacheLanes = 16, cacheBlock = 64;
+
+bool cacheFits(Type type) {
+  return cast<RankedTensorType>(type).getDimSize(0) % cacheBlock == 0;
+}
+
+std::optional<Kernel> ropeCache(Operation *op, const Target &) {
+  auto rope = dyn_cast<lfm2::RopeCacheOp>(op);
+  if (!rope || rope.getRope().getInterleaved() ||
+      !cacheFits(rope.getKCache().getType()))
+    return {};
+  auto cache = cast<RankedTensorType>(rope.getKCache().getType());
+  Params params(op);
+  params.add("context", cache.getDimSize(0))
+      .add("kv_heads", cache.getDimSize(1))
+      .add("dim", cache.getDimSize(2))
+      .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
+      .add("heads", width(rope.getQ()) / cache.getDimSize(2))
+      .add("rot", rope.getRope().getDim())
+      .add("lanes", cacheLanes)
+      .add("q_stride", rowStride(rope.getQ()))
+      .add("k_stride", rowStride(rope.getK()))
+      .add("v_stride", rowStride(rope.getV()))
+      .add("eps", rope.getEps().convertToDouble());
+  return params.kernel("rope_cache", 1, 4);
+}
+
+std::optional<Kernel> attention(Operation *op, const Target &target) {
+  auto attention = dyn_cast<lfm2::AttentionOp>(op);
+  if (!attention || !cacheFits(attention.getKCache().getType()))
+    return {};
+  auto cache = cast<RankedTensorType>(attention.getKCache().getType());
+  int64_t kvHeads = cache.getDimSize(1), dim = cache.getDimSize(2);
+  int64_t group = width(attention.getQ()) / (kvHeads * dim);
+  Params params(op);
+  params.add("context", cache.getDimSize(0))
+      .add("kv_heads", kvHeads)
+      .add("dim", dim)
+      .add("group", group)
+      .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
+      .add("lanes", cacheLanes)
+      .add("block", cacheBlock)
+      .add("window", int64_t(attention.getWindow().value_or(0)))
+      .add("q_stride", rowStride(attention.getQ()))
+      .add("scale", attention.getScale().convertToDouble());
+  bool one =
+      cast<RankedTensorType>(attention.getQ().getType()).getDimSize(0) == 1;
+  int64_t tokens = one ? 1 : std::max<int64_t>(1, 32 / group);
+  params.add("tokens", tokens);
+  return params.kernel("attention", kvHeads, tokens);
+}
+
+std::optional<Kernel> swiglu(Operation *op, const Target &) {
+  auto swiglu = dyn_cast<lfm2::SwigluOp>(op);
+  if (!swiglu || rowStride(swiglu.getGate()) != rowStride(swiglu.getUp()))
+    return {};
+  Params params(op);
+  params.add("width", width(swiglu.getResult()))
+      .add("x_stride", rowStride(swiglu.getGate()));
+  return params.kernel("swiglu", 1, 4);
+}
+
+std::optional<Kernel> add(Operation *op, const Target &) {
+  auto add = dyn_cast<arith::AddFOp>(op);
+  if (!add || rowStride(add.getLhs()) != rowStride(add.getRhs()))
+    return {};
+  Params params(op);
+  params.add("width", width(add.getResult()))
+      .add("x_stride", rowStride(add.getLhs()));
+  return params.kernel("add", 1, 4);
+}
+
+} // namespace
+
+ArrayRef<KernelProvider> kernelProviders(const Target &) {
+  static const KernelProvider providers[] = {
+      linear, embed, rmsNorm, shortConv, ropeCache, attention, swiglu, add};
+  return providers;
+}
+
+} // namespace lfmc

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernel providers: a provider looks at an lfm2 op and a target and returns a
+// kernel together with the weight layout that the kernel reads, so that the two
+// cannot disagree. Providers are asked in order; the first match wins.
+#ifndef LFMC_TARGETS_KERNELS_H
+#define LFMC_TARGETS_KERNELS_H
+
+#include "dialects/kernel/Kernel.h"
+#include "dialects/lfm2/Lfm2.h"
+#include "targets/Target.h"
+
+#include <optional>
+
+namespace lfmc {
+
+/// A provider's answer.
+struct Kernel {
+  llvm::StringRef generator;                      ///< of codegen/llvm
+  llvm::SmallVector<mlir::NamedAttribute> params; ///< the generator's
+  kernel::ChunksAttr chunks;                      ///< how a call is cut
+  /// Layout of the op's matrix (`weight` or `table` operand); null: none is
+  /// read in panels.
+  lfm2::PanelsAttr layout;
+};
+
+using KernelProvider = std::optional<Kernel> (*)(mlir::Operation *op,
+                                                 const Target &target);
+
+/// The providers of `target`, best first. The caller falls back to the linalg
+/// expansion when none matches.
+llvm::ArrayRef<KernelProvider> kernelProviders(const Target &target);
+
+/// Elements between the rows of a token-major value: its width, or that of the
+/// tensor it is a column slice of.
+int64_t rowStride(mlir::Value rows);
+
+} // namespace lfmc
+
+#endif // LFMC_TARGETS_KERNELS_H
