@@ -103,6 +103,8 @@ def Lfm2_Activation : I32Enum<"Activation", "activation fused into a linear", [
     I32EnumCase<"None", 0, "none">, I32EnumCase<"Swiglu", 1, "swiglu">]> {
   let cppNamespace = "::lfmc::lfm2";
 }
-def Lfm2_ActivationAttr : EnumAttr<Lfm2_Dialect, Lfm2_Activation, "activation">;
+def Lfm2_ActivationAttr : EnumAttr<Lfm2_Dialect, Lfm2_Activation, "activation"> {
+  let assemblyFormat = "`<` $value `>`";
+}
 
 #endif // LFMC_DIALECTS_LFM2_ATTRS_TD

@@ -117,10 +117,9 @@ LogicalResult ParamOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return diag;
   }
   if (weight.getType() != getResult().getType()) { // (C2)
-    InFlightDiagnostic diag = emitOpError()
-                              << "expected the weight's type "
-                              << weight.getType() << ", found "
-                              << getResult().getType();
+    InFlightDiagnostic diag = emitOpError() << "expected the weight's type "
+                                            << weight.getType() << ", found "
+                                            << getResult().getType();
     diag.attachNote(weight.getLoc()) << "weight declared here";
     return diag;
   }
@@ -145,9 +144,9 @@ LogicalResult RmsNormOp::verify() {
   int64_t width = getX().getType().getDimSize(1);
   int64_t group = getWeight().getType().getDimSize(0);
   if (group == 0 || width % group) // (C2)
-    return noteOrigin(emitOpError() << "expected a row width divisible by the "
-                                    << group << " elements of the weight, found "
-                                    << width,
+    return noteOrigin(emitOpError()
+                          << "expected a row width divisible by the " << group
+                          << " elements of the weight, found " << width,
                       getWeight());
   return verifyPositive(*this, "eps", getEps()); // (C3)
 }
@@ -201,8 +200,8 @@ LogicalResult ShortConvOp::verify() {
                        width, getWeight()))) // (C1)
     return failure();
   if (taps < 2) // (C1)
-    return noteOrigin(emitOpError() << "expected at least 2 taps, found "
-                                    << taps,
+    return noteOrigin(emitOpError()
+                          << "expected at least 2 taps, found " << taps,
                       getWeight());
   if (failed(verifySameType(*this, "a result", getResult().getType(), x)))
     return failure();
@@ -253,7 +252,7 @@ LogicalResult RopeCacheOp::verify() {
       failed(verifySameType(*this, "a new k cache", getNewK().getType(),
                             cache)) || // (C6)
       failed(verifySameType(*this, "a new v cache", getNewV().getType(),
-                            cache)) || // (C6)
+                            cache)) ||                      // (C6)
       failed(verifyCacheRows(*this, "k", getK(), cache)) || // (C1)
       failed(verifyCacheRows(*this, "v", getV(), cache)))   // (C1)
     return failure();
