@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Element formats and panel layouts of stored weights: the inner loops of the
+// packer. Plain functions on memory, no IR and no files.
+#ifndef LFMC_CODEGEN_PACK_FORMATS_H
+#define LFMC_CODEGEN_PACK_FORMATS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace lfmc::pack {
+
+/// Element formats, little-endian.
+enum class Format : uint8_t { F32, BF16, F16 };
+
+/// Bytes of one element.
+constexpr int64_t formatBytes(Format format) {
+  return format == Format::F32 ? 4 : 2;
+}
+
+/// "f32", "bf16", "f16".
+const char *formatName(Format format);
+
+/// Converts `n` elements from `from` to `to`, neither of which need be aligned,
+/// rounding to nearest, ties to even. Returns false if an element is NaN or
+/// infinite, or becomes infinite in the format `to`; `to` is written all the
+/// same.
+bool convert(Format fromFormat, const uint8_t *from, Format toFormat,
+             uint8_t *to, int64_t n);
+
+/// Index of the first element that makes `convert` return false, or -1.
+int64_t findBad(Format fromFormat, const uint8_t *from, Format toFormat,
+                int64_t n);
+
+/// Value of element `index`, for messages.
+float valueAt(Format format, const uint8_t *data, int64_t index);
+
+/// `#lfm2.panels`: order [N/rows][K/depth][rows][depth]; with `halves` the rows
+/// of a panel come half from each half of the matrix.
+struct Panels {
+  int64_t rows = 1, depth = 1;
+  bool halves = false;
+};
+
+/// A matrix of `columns` columns in pieces that are stacked by rows, each
+/// row-major without gaps, in its own format, unaligned.
+struct Matrix {
+  struct Piece {
+    const uint8_t *data;
+    int64_t rows;
+    Format format;
+  };
+  std::vector<Piece> pieces;
+  int64_t columns = 0;
+
+  int64_t rows() const;
+};
+
+/// A part of the stored form that is contiguous there: groups of `depth`
+/// columns [beginGroup, endGroup) of the panels [beginPanel, endPanel). Either
+/// whole panels, or groups of a single one.
+struct Part {
+  int64_t beginPanel, endPanel, beginGroup, endGroup;
+
+  /// Elements in the part.
+  int64_t elements(const Panels &panels) const {
+    return (endPanel - beginPanel) * (endGroup - beginGroup) * panels.rows *
+           panels.depth;
+  }
+};
+
+/// The stored form of a rows x columns matrix cut into parts of about `bytes`
+/// bytes, in the order in which they lie.
+std::vector<Part> partition(const Panels &panels, int64_t rows, int64_t columns,
+                            Format format, int64_t bytes);
+
+/// An element that has no finite value in the format wanted.
+struct BadElement {
+  size_t piece;  ///< index into Matrix::pieces
+  int64_t index; ///< element of the piece, row-major
+  float value;
+};
+
+/// Writes `part` of the stored form of `matrix` in `format` to `to` (aligned to
+/// 8). `panels.rows` must divide the number of rows and `panels.depth` the
+/// number of columns. Returns the first element that does not fit the format,
+/// if any.
+std::optional<BadElement> packPart(const Matrix &matrix, const Panels &panels,
+                                   Format format, const Part &part,
+                                   uint8_t *to);
+
+} // namespace lfmc::pack
+
+#endif // LFMC_CODEGEN_PACK_FORMATS_H

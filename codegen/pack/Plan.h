@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From `lfm2.weight` symbols to what the packer does: every weight checked
+// against the checkpoint, nothing read yet.
+#ifndef LFMC_CODEGEN_PACK_PLAN_H
+#define LFMC_CODEGEN_PACK_PLAN_H
+
+#include "codegen/pack/Formats.h"
+#include "codegen/pack/Pack.h"
+#include "dialects/lfm2/Lfm2.h"
+
+namespace lfmc::pack {
+
+/// One weight of the file.
+struct PlannedWeight {
+  std::string name;     ///< symbol
+  std::string identity; ///< name and type as text, hashed into the id
+  uint64_t offset = 0, bytes = 0;
+  int64_t rows = 0, columns = 0; ///< vectors are one column
+  Format format = Format::F32;
+  Panels panels;
+  /// Checkpoint tensors, stacked by rows; empty for a rope table.
+  std::vector<const TensorInfo *> sources;
+  /// Rope tables only.
+  double theta = 0;
+};
+
+/// All weights of `module` by ascending offset, none overlapping another.
+llvm::Expected<std::vector<PlannedWeight>> planOffsets(mlir::ModuleOp module);
+
+/// planOffsets, and the sources looked up and checked.
+llvm::Expected<std::vector<PlannedWeight>> planWeights(mlir::ModuleOp module,
+                                                       const WeightSource &);
+
+/// Size of the file.
+uint64_t fileBytes(llvm::ArrayRef<PlannedWeight> weights);
+
+} // namespace lfmc::pack
+
+#endif // LFMC_CODEGEN_PACK_PLAN_H
