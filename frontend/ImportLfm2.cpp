@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/ImportLfm2.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/StringMap.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+using namespace mlir;
+using namespace lfmc::lfm2;
+
+namespace lfmc {
+namespace {
+
+using KindOf = llvm::function_ref<StoredKind(llvm::StringRef tensor)>;
+
+/// A state symbol and its type, in the order of the functions' arguments.
+struct State {
+  std::string symbol;
+  RankedTensorType type;
+};
+
+std::string layerSymbol(int64_t layer, llvm::StringRef name) {
+  return fmt::format("l{}.{}", layer, std::string_view(name));
+}
+
+/// Declares the weights and states of a model.
+class Symbols {
+public:
+  Symbols(ModuleOp module, const ModelConfig &config, KindOf kindOf,
+          const ImportOptions &options)
+      : config(config), options(options), kindOf(kindOf),
+        builder(OpBuilder::atBlockEnd(module.getBody())) {
+    declareWeights();
+    declareStates();
+  }
+
+  RankedTensorType weightType(llvm::StringRef symbol) const {
+    return types.lookup(symbol);
+  }
+  Location weightLoc(llvm::StringRef symbol) const {
+    return locs.find(symbol)->second;
+  }
+  llvm::ArrayRef<State> states() const { return stateList; }
+
+private:
+  void matrix(std::string symbol, std::string tensor, int64_t rows,
+              int64_t columns) {
+    StoredKind kind = options.weights.value_or(kindOf(tensor));
+    weight(std::move(symbol), std::move(tensor), {rows, columns}, kind);
+  }
+
+  void small(std::string symbol, std::string tensor,
+             llvm::ArrayRef<int64_t> shape) {
+    weight(std::move(symbol), std::move(tensor), shape, StoredKind::F32);
+  }
+
+  void weight(std::string symbol, std::string tensor,
+              llvm::ArrayRef<int64_t> shape, StoredKind kind) {
+    MLIRContext *context = builder.getContext();
+    auto encoding = StoredAttr::get(context, kind, PanelsAttr());
+    auto type = RankedTensorType::get(shape, builder.getF32Type(), encoding);
+    Location loc = NameLoc::get(builder.getStringAttr(tensor));
+    auto source = SourceAttr::get(context, {builder.getStringAttr(tensor)});
+    WeightOp::create(builder, loc, builder.getStringAttr(symbol),
+                     TypeAttr::get(type), source, /*offset=*/IntegerAttr(),
+                     /*sym_visibility=*/StringAttr());
+    types[symbol] = type;
+    locs.try_emplace(symbol, loc);
+  }
+
+  void declareWeights() {
+    int64_t h = config.hiddenSize, f = config.ffnWidth, d = config.headDim;
+    int64_t q = config.numHeads * d, kv = config.numKvHeads * d;
+    matrix("embed", "model.embed_tokens.weight", config.vocabSize, h);
+    for (int64_t i = 0; i < config.numLayers; ++i) {
+      std::string base = fmt::format("model.layers.{}.", i);
+      auto symbol = [i](const char *name) { return layerSymbol(i, name); };
+      small(symbol("operator_norm"), base + "operator_norm.weight", {h});
+      if (config.layerTypes[i] == LayerType::Conv) {
+        matrix(symbol("in_proj"), base + "conv.in_proj.weight", 3 * h, h);
+        small(symbol("conv_taps"), base + "conv.conv.weight",
+              {h, config.convTaps});
+        matrix(symbol("out_proj"), base + "conv.out_proj.weight", h, h);
+        if (config.convBias) {
+          small(symbol("in_proj_bias"), base + "conv.in_proj.bias", {3 * h});
+          small(symbol("conv_bias"), base + "conv.conv.bias", {h});
+          small(symbol("out_proj_bias"), base + "conv.out_proj.bias", {h});
+        }
+      } else {
+        base += "self_attn.";
+        matrix(symbol("q_proj"), base + "q_proj.weight", q, h);
+        matrix(symbol("k_proj"), base + "k_proj.weight", kv, h);
+        matrix(symbol("v_proj"), base + "v_proj.weight", kv, h);
+        small(symbol("q_norm"), base + "q_layernorm.weight", {d});
+        small(symbol("k_norm"), base + "k_layernorm.weight", {d});
+        matrix(symbol("out_proj"), base + "out_proj.weight", h, q);
+      }
+      base = fmt::format("model.layers.{}.", i);
+      small(symbol("ffn_norm"), base + "ffn_norm.weight", {h});
+      matrix(symbol("w1"), base + "feed_forward.w1.weight", f, h);
+      matrix(symbol("w3"), base + "feed_forward.w3.weight", f, h);
+      matrix(symbol("w2"), base + "feed_forward.w2.weight", h, f);
+    }
+    small("final_norm", "model.embedding_norm.weight", {h});
+    if (!config.tieEmbeddings)
+      matrix("lm_head", "lm_head.weight", config.vocabSize, h);
+  }
+
+  void declareStates() {
+    Type f32 = builder.getF32Type();
+    Type cacheElement = options.cacheF16 ? Type(builder.getF16Type()) : f32;
+    auto conv =
+        RankedTensorType::get({config.convTaps - 1, config.hiddenSize}, f32);
+    auto cache = RankedTensorType::get(
+        {options.maxContext, config.numKvHeads, config.headDim}, cacheElement);
+    for (int64_t i = 0; i < config.numLayers; ++i) {
+      if (config.layerTypes[i] == LayerType::Conv) {
+        state(i, "conv", conv, false);
+      } else {
+        state(i, "k", cache, true);
+        state(i, "v", cache, true);
+      }
+    }
+  }
+
+  void state(int64_t layer, llvm::StringRef name, RankedTensorType type,
+             bool perToken) {
+    std::string symbol = layerSymbol(layer, name);
+    Location loc = NameLoc::get(
+        builder.getStringAttr(fmt::format("model.layers.{}", layer)));
+    StateOp::create(builder, loc, builder.getStringAttr(symbol),
+                    perToken ? builder.getUnitAttr() : UnitAttr(),
+                    TypeAttr::get(type), /*offset=*/IntegerAttr(),
+                    /*sym_visibility=*/StringAttr());
+    stateList.push_back({std::move(symbol), type});
+  }
+
+  const ModelConfig &config;
+  const ImportOptions &options;
+  KindOf kindOf;
+  OpBuilder builder;
+  llvm::StringMap<RankedTensorType> types;
+  llvm::StringMap<Location> locs;
+  std::vector<State> stateList;
+};
+
+/// Writes one function of a model.
+class FunctionBuilder {
+public:
+  FunctionBuilder(ModuleOp module, const ModelConfig &config,
+                  const Symbols &symbols, llvm::StringRef name,
+                  int64_t maxTokens, int64_t staticTokens)
+      : config(config), symbols(symbols), name(name), maxTokens(maxTokens),
+        tokens(staticTokens), builder(OpBuilder::atBlockEnd(module.getBody())) {
+  }
+
+  /// @decode and @prefill: token ids to the last hidden rows or to logits.
+  void step(bool logits) {
+    std::vector<Type> inputs{
+        RankedTensorType::get({tokens}, builder.getI32Type()),
+        builder.getIndexType()};
+    std::vector<Type> outputs{
+        rowsType(logits ? config.vocabSize : config.hiddenSize)};
+    for (const State &state : symbols.states()) {
+      inputs.push_back(state.type);
+      outputs.push_back(state.type);
+    }
+    func::FuncOp function = begin(inputs, outputs);
+    for (auto [index, state] : llvm::enumerate(symbols.states())) {
+      auto symbol = FlatSymbolRefAttr::get(builder.getContext(), state.symbol);
+      function.setArgAttr(2 + index, "lfm2.state", symbol);
+      function.setResultAttr(1 + index, "lfm2.state", symbol);
+      stateValues[state.symbol] = function.getArgument(2 + index);
+    }
+    pos = function.getArgument(1);
+    numTokens(function.getArgument(0));
+
+    Value table = param("embed");
+    Value x = EmbedOp::create(builder, loc, rowsType(config.hiddenSize),
+                              function.getArgument(0), table);
+    for (int64_t i = 0; i < config.numLayers; ++i)
+      x = layer(i, x);
+    x = norm(x, "final_norm");
+    std::vector<Value> results{logits ? head(x) : x};
+    for (const State &state : symbols.states())
+      results.push_back(stateValues.lookup(state.symbol));
+    end(results);
+  }
+
+  /// @head: hidden rows after the final norm to logits.
+  void headOnly() {
+    func::FuncOp function =
+        begin({rowsType(config.hiddenSize)}, {rowsType(config.vocabSize)});
+    end(head(function.getArgument(0)));
+  }
+
+private:
+  func::FuncOp begin(llvm::ArrayRef<Type> inputs,
+                     llvm::ArrayRef<Type> outputs) {
+    loc = NameLoc::get(builder.getStringAttr(name));
+    auto function = func::FuncOp::create(
+        builder, loc, name, builder.getFunctionType(inputs, outputs));
+    function->setAttr("lfm2.max_tokens", builder.getI64IntegerAttr(maxTokens));
+    builder.setInsertionPointToStart(function.addEntryBlock());
+    return function;
+  }
+
+  void end(ValueRange results) {
+    loc = NameLoc::get(builder.getStringAttr(name));
+    func::ReturnOp::create(builder, loc, results);
+  }
+
+  RankedTensorType rowsType(int64_t width) {
+    return RankedTensorType::get({tokens, width}, builder.getF32Type());
+  }
+
+  void numTokens(Value tokenIds) {
+    if (!ShapedType::isDynamic(tokens)) {
+      rowCount = builder.getIndexAttr(tokens);
+      return;
+    }
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    rowCount = tensor::DimOp::create(builder, loc, tokenIds, zero).getResult();
+  }
+
+  /// The weight `symbol`; from here on operations carry its location.
+  Value param(llvm::StringRef symbol) {
+    loc = symbols.weightLoc(symbol);
+    return ParamOp::create(builder, loc, symbols.weightType(symbol), symbol);
+  }
+
+  Value norm(Value x, llvm::StringRef symbol) {
+    Value weight = param(symbol);
+    return RmsNormOp::create(builder, loc, x.getType(), x, weight,
+                             builder.getF64FloatAttr(config.normEps));
+  }
+
+  Value linear(Value x, llvm::StringRef symbol,
+               llvm::StringRef biasSymbol = {}) {
+    Value bias = biasSymbol.empty() ? Value() : param(biasSymbol);
+    Value weight = param(symbol);
+    int64_t rows = symbols.weightType(symbol).getDimSize(0);
+    return LinearOp::create(builder, loc, rowsType(rows), x, weight, bias,
+                            /*norm=*/Value(), /*residual=*/Value(),
+                            /*eps=*/FloatAttr(), Activation::None);
+  }
+
+  Value head(Value x) {
+    return linear(x, config.tieEmbeddings ? "embed" : "lm_head");
+  }
+
+  /// Columns [first, first + width) of x.
+  Value columns(Value x, int64_t first, int64_t width) {
+    OpFoldResult one = builder.getIndexAttr(1), zero = builder.getIndexAttr(0);
+    return tensor::ExtractSliceOp::create(
+        builder, loc, rowsType(width), x,
+        llvm::ArrayRef<OpFoldResult>{zero, builder.getIndexAttr(first)},
+        llvm::ArrayRef<OpFoldResult>{rowCount, builder.getIndexAttr(width)},
+        llvm::ArrayRef<OpFoldResult>{one, one});
+  }
+
+  Value layer(int64_t i, Value x) {
+    auto symbol = [i](const char *name) { return layerSymbol(i, name); };
+    auto at = [&](const char *part) {
+      loc = NameLoc::get(
+          builder.getStringAttr(fmt::format("model.layers.{}{}", i, part)));
+    };
+    bool isConv = config.layerTypes[i] == LayerType::Conv;
+    Value n = norm(x, symbol("operator_norm"));
+    Value mixed = isConv ? shortConv(i, n) : attention(i, n);
+    at("");
+    x = arith::AddFOp::create(builder, loc, x, mixed);
+
+    n = norm(x, symbol("ffn_norm"));
+    Value gate = linear(n, symbol("w1")), up = linear(n, symbol("w3"));
+    at(".feed_forward");
+    Value hidden = SwigluOp::create(builder, loc, gate.getType(), gate, up);
+    Value down = linear(hidden, symbol("w2"));
+    at("");
+    return arith::AddFOp::create(builder, loc, x, down);
+  }
+
+  Value shortConv(int64_t i, Value n) {
+    auto symbol = [i](const char *name) { return layerSymbol(i, name); };
+    auto biasSymbol = [&](const char *name) {
+      return config.convBias ? symbol(name) : std::string();
+    };
+    int64_t h = config.hiddenSize;
+    Value bcx = linear(n, symbol("in_proj"), biasSymbol("in_proj_bias"));
+    Value b = columns(bcx, 0, h), c = columns(bcx, h, h);
+    Value z = arith::MulFOp::create(builder, loc, b, columns(bcx, 2 * h, h));
+    Value bias = config.convBias ? param(symbol("conv_bias")) : Value();
+    Value taps = param(symbol("conv_taps"));
+    Value &state = stateValues[symbol("conv")];
+    auto conv = ShortConvOp::create(builder, loc, z.getType(), state.getType(),
+                                    z, taps, state, bias, /*pre=*/Value(),
+                                    /*post=*/Value());
+    state = conv.getNewState();
+    Value gated = arith::MulFOp::create(builder, loc, c, conv.getResult());
+    return linear(gated, symbol("out_proj"), biasSymbol("out_proj_bias"));
+  }
+
+  Value attention(int64_t i, Value n) {
+    auto symbol = [i](const char *name) { return layerSymbol(i, name); };
+    int64_t d = config.headDim;
+    auto rope = RopeAttr::get(builder.getContext(),
+                              builder.getF64FloatAttr(config.ropeTheta), d,
+                              /*interleaved=*/false);
+    auto headDim = builder.getI64IntegerAttr(d);
+    Value q = linear(n, symbol("q_proj")), k = linear(n, symbol("k_proj"));
+    Value v = linear(n, symbol("v_proj"));
+    auto rotate = [&](Value heads, const char *normName) -> Value {
+      heads = norm(heads, symbol(normName));
+      return RopeOp::create(builder, loc, heads.getType(), heads, pos, headDim,
+                            rope);
+    };
+    q = rotate(q, "q_norm");
+    k = rotate(k, "k_norm");
+    loc = NameLoc::get(
+        builder.getStringAttr(fmt::format("model.layers.{}.self_attn", i)));
+    Value &kCache = stateValues[symbol("k")];
+    kCache =
+        CacheWriteOp::create(builder, loc, kCache.getType(), k, kCache, pos);
+    Value &vCache = stateValues[symbol("v")];
+    vCache =
+        CacheWriteOp::create(builder, loc, vCache.getType(), v, vCache, pos);
+    Value mixed =
+        AttentionOp::create(builder, loc, q.getType(), q, kCache, vCache, pos,
+                            builder.getF64FloatAttr(1 / std::sqrt(double(d))),
+                            /*window=*/IntegerAttr());
+    return linear(mixed, symbol("out_proj"));
+  }
+
+  const ModelConfig &config;
+  const Symbols &symbols;
+  std::string name;
+  int64_t maxTokens, tokens; // tokens: static count, or kDynamic
+  OpBuilder builder;
+  Location loc = builder.getUnknownLoc();
+  Value pos;
+  OpFoldResult rowCount;
+  llvm::StringMap<Value> stateValues;
+};
+
+OwningOpRef<ModuleOp> import(MLIRContext &context, const ModelConfig &config,
+                             KindOf kindOf, const ImportOptions &options) {
+  context.loadDialect<Lfm2Dialect, arith::ArithDialect, func::FuncDialect,
+                      tensor::TensorDialect>();
+  Location unknown = UnknownLoc::get(&context);
+  if (options.maxContext < 1 ||
+      options.maxContext > config.maxPositionEmbeddings) {
+    emitError(unknown) << "a context of " << options.maxContext
+                       << " tokens, expected 1 to "
+                       << config.maxPositionEmbeddings
+                       << " (max_position_embeddings)";
+    return {};
+  }
+  if (options.maxPrefill < 1 || options.maxPrefill > options.maxContext) {
+    emitError(unknown) << "prefill steps of " << options.maxPrefill
+                       << " tokens, expected 1 to " << options.maxContext
+                       << " (the context)";
+    return {};
+  }
+  if (config.ffnWidth < 1) {
+    emitError(unknown) << "the config names no feed-forward width";
+    return {};
+  }
+  OwningOpRef<ModuleOp> module = ModuleOp::create(unknown);
+  Symbols symbols(*module, config, kindOf, options);
+  constexpr int64_t dynamic = ShapedType::kDynamic;
+  FunctionBuilder(*module, config, symbols, "decode", 1, 1).step(true);
+  FunctionBuilder(*module, config, symbols, "prefill", options.maxPrefill,
+                  dynamic)
+      .step(false);
+  FunctionBuilder(*module, config, symbols, "head", options.maxPrefill, dynamic)
+      .headOnly();
+  if (failed(verify(*module)))
+    return {};
+  return module;
+}
+
+} // namespace
+
+OwningOpRef<ModuleOp> importLfm2(MLIRContext &context,
+                                 const Checkpoint &checkpoint,
+                                 const ImportOptions &options) {
+  auto kindOf = [&](llvm::StringRef tensor) {
+    switch (checkpoint.find(tensor)->dtype) {
+    case DType::BF16:
+      return StoredKind::BF16;
+    case DType::F16:
+      return StoredKind::F16;
+    default:
+      return StoredKind::F32;
+    }
+  };
+  return import(context, checkpoint.config(), kindOf, options);
+}
+
+OwningOpRef<ModuleOp> importLfm2(MLIRContext &context,
+                                 const ModelConfig &config, StoredKind kind,
+                                 const ImportOptions &options) {
+  return import(
+      context, config, [kind](llvm::StringRef) { return kind; }, options);
+}
+
+} // namespace lfmc
