@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/halide/Families.h"
+
+namespace lfmc::halide {
+
+const std::vector<Family> &familyTable() {
+  static const std::vector<Family> table = {
+      {"add", addArguments, buildAdd},
+      {"attention_block", attentionBlockArguments, buildAttentionBlock},
+      {"attention_finish", attentionFinishArguments, buildAttentionFinish},
+      {"copy", copyArguments, buildCopy},
+      {"embed", embedArguments, buildEmbed},
+      {"linear", linearArguments, buildLinear},
+      {"rms_norm", rmsNormArguments, buildRmsNorm},
+      {"rope", ropeArguments, buildRope},
+      {"short_conv", shortConvArguments, buildShortConv},
+      {"short_conv_push", shortConvPushArguments, buildShortConvPush},
+      {"swiglu", swigluArguments, buildSwiglu},
+  };
+  return table;
+}
+
+} // namespace lfmc::halide

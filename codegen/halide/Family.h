@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the kernel families share: checked parameters, the machine's vector
+// shape, and pinned buffers. Private to codegen/halide.
+#ifndef LFMC_CODEGEN_HALIDE_FAMILY_H
+#define LFMC_CODEGEN_HALIDE_FAMILY_H
+
+#include "codegen/halide/MicroKernel.h"
+
+#include <Halide.h>
+
+#include <initializer_list>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace lfmc::halide {
+
+/// A parameter is missing, unknown or out of range. emit() turns it into its
+/// message.
+struct ParameterError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Read access to a kernel's parameters. Every getter checks the range and
+/// remembers the name; checkAllRead() then rejects names that no getter asked
+/// for, so a misspelt optional parameter is an error.
+class Params {
+public:
+  explicit Params(const MicroKernel &kernel) : kernel(kernel) {}
+
+  /// A required integer in [1, limit]: an extent or a stride.
+  int size(const std::string &name) const;
+  /// The same with a default.
+  int size(const std::string &name, int64_t otherwise) const;
+  /// An integer in [low, high].
+  int integer(const std::string &name, int64_t otherwise, int64_t low,
+              int64_t high) const;
+  bool flag(const std::string &name) const {
+    return integer(name, 0, 0, 1) != 0;
+  }
+  /// A required finite float.
+  float real(const std::string &name) const;
+
+  /// Throws ParameterError "family: message".
+  [[noreturn]] void fail(const std::string &message) const;
+  void checkAllRead() const;
+
+private:
+  const MicroKernel &kernel;
+  mutable std::set<std::string> read;
+};
+
+/// Element types of stored values, as the integer parameters spell them.
+enum class Storage { F32 = 0, BF16 = 1, F16 = 2 };
+
+/// The named parameter as a storage type; `allowed` lists the accepted ones.
+Storage storageParam(const Params &params, const std::string &name,
+                     std::initializer_list<Storage> allowed);
+
+/// What schedules need to know of a target.
+struct Machine {
+  int lanes;     // f32 values in a vector register
+  int registers; // vector registers
+};
+
+Machine machineOf(const Halide::Target &target);
+
+/// A kernel as Halide sees it. `inputs` and `scalars` in call order.
+struct Pipeline {
+  std::vector<Halide::ImageParam> inputs;
+  std::vector<Halide::Func> outputs;
+  std::vector<Halide::Param<int32_t>> scalars;
+};
+
+/// One family: its name, the arguments for given parameters, its builder.
+struct Family {
+  const char *name;
+  std::vector<Argument> (*arguments)(const Params &params);
+  Pipeline (*build)(const Params &params, const Machine &machine);
+};
+
+const std::vector<Family> &familyTable();
+
+/// One dimension of a buffer argument, in elements.
+struct Dim {
+  int extent, stride;
+};
+
+/// An input whose minima are 0 and whose extents and strides are constants, so
+/// that generated code reads nothing but `host` of its halide_buffer_t.
+Halide::ImageParam input(const std::string &name, Halide::Type type,
+                         const std::vector<Dim> &dims);
+
+/// The same for an output.
+void pinOutput(Halide::Func &func, const std::vector<Dim> &dims);
+
+/// The largest power of two that divides `extent` and is at most `lanes`.
+int dividingLanes(int extent, int lanes);
+
+/// Vectorizes `var`, which covers [0, extent), by the widest vector that is no
+/// longer than the loop; a remainder is predicated.
+template <typename Stage, typename Variable>
+void vectorizeLoop(Stage stage, Variable var, int extent, int lanes) {
+  while (lanes > extent)
+    lanes /= 2;
+  if (lanes > 1)
+    stage.vectorize(var, lanes, Halide::TailStrategy::GuardWithIf);
+}
+
+/// Arguments that a family lists: inputs, outputs, scalars by name.
+std::vector<Argument>
+argumentList(const std::vector<std::string> &inputs,
+             const std::vector<std::string> &outputs,
+             const std::vector<std::string> &scalars = {});
+
+} // namespace lfmc::halide
+
+#endif // LFMC_CODEGEN_HALIDE_FAMILY_H

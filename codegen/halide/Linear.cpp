@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// linear: y[t][p*R + r] = (res[t][p*R + r]) + (bias[p*R + r])
+//                         + sum over k of x[t][k] * W[p][r][k]
+// for T tokens and P panels of R rows; with swiglu the first R/2 rows of a
+// panel are gates, the others the matching up rows, and
+//   y[t][p*R/2 + i] = silu(gate_i) * up_i.
+//
+// W is stored [panel][k/depth][R][depth]. Depth is 2 for bf16: one 32-bit load
+// holds k (low half) and k+1 (high half), and each becomes f32 by one shift or
+// mask, with no shuffle.
+#include "codegen/halide/Families.h"
+#include "codegen/halide/Math.h"
+
+using namespace Halide;
+
+namespace lfmc::halide {
+
+namespace {
+
+struct Shape {
+  Storage storage;
+  int rows, panels, tokens, k, kTotal, xStride, yStride, resStride;
+  bool residual, swiglu, bias;
+  int depth() const { return storage == Storage::BF16 ? 2 : 1; }
+  int outRows() const { return swiglu ? rows / 2 : rows; } // per panel
+};
+
+Shape readShape(const Params &params) {
+  Shape s;
+  s.storage = storageParam(params, "wtype",
+                           {Storage::F32, Storage::BF16, Storage::F16});
+  s.rows = params.size("rows");
+  s.panels = params.size("panels", 1);
+  s.tokens = params.size("tokens", 1);
+  s.k = params.size("k");
+  s.kTotal = params.size("k_total", s.k);
+  s.residual = params.flag("residual");
+  s.swiglu = params.flag("swiglu");
+  s.bias = params.flag("bias");
+  if (s.swiglu && s.rows % 2)
+    params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
+  if (s.swiglu && s.residual)
+    params.fail("parameters 'swiglu' and 'residual' exclude each other");
+  if (s.k % s.depth() || s.kTotal % s.depth())
+    params.fail("parameters 'k' and 'k_total' must be even for bf16 weights");
+  if (s.k > s.kTotal)
+    params.fail("parameter 'k' exceeds 'k_total'");
+  int columns = s.panels * s.outRows();
+  s.xStride = params.size("x_stride", s.k);
+  s.yStride = params.size("y_stride", columns);
+  s.resStride = params.size("res_stride", s.yStride);
+  return s;
+}
+
+// Independent partial sums per output. An FMA takes about four cycles and two
+// start per cycle: fewer than eight accumulators wait for one another.
+int chainCount(const Shape &s, const Machine &machine, int vector) {
+  int accumulators = s.panels * s.tokens * (s.rows / vector);
+  int chains = 1;
+  while (chains < 8 && accumulators * chains < 8 &&
+         accumulators * chains * 2 < machine.registers)
+    chains *= 2;
+  return chains;
+}
+
+} // namespace
+
+std::vector<Argument> linearArguments(const Params &params) {
+  std::vector<std::string> inputs = {"x", "w"};
+  if (params.flag("bias"))
+    inputs.push_back("bias");
+  if (params.flag("residual"))
+    inputs.push_back("res");
+  return argumentList(inputs, {"y"});
+}
+
+Pipeline buildLinear(const Params &params, const Machine &machine) {
+  const Shape s = readShape(params);
+  const int depth = s.depth();
+  const int vector = dividingLanes(s.outRows(), machine.lanes);
+  const int chains = chainCount(s, machine, vector);
+  // One step of the loop covers `chains` partial sums times `unroll`.
+  const int unroll = params.integer("unroll", std::max(1, 4 / chains), 1, 64);
+  const int step = chains * unroll * (chains * unroll % depth ? depth : 1);
+  const int perChain = step / chains;
+
+  Type stored = s.storage == Storage::F32    ? Float(32)
+                : s.storage == Storage::BF16 ? UInt(32)
+                                             : Float(16);
+  const int columns = s.panels * s.outRows();
+  ImageParam x = input("x", Float(32), {{s.k, 1}, {s.tokens, s.xStride}});
+  ImageParam w = input("w", stored,
+                       {{s.rows, 1},
+                        {s.k / depth, s.rows},
+                        {s.panels, s.rows * (s.kTotal / depth)}});
+  ImageParam bias = input("bias", Float(32), {{s.panels * s.rows, 1}});
+  ImageParam res =
+      input("res", Float(32), {{columns, 1}, {s.tokens, s.resStride}});
+
+  // The algorithm.
+  Var r("r"), t("t"), p("p"), chain("chain"), c("c");
+  auto weight = [&](Expr k) -> Expr {
+    Expr value = w(r, k / depth, p);
+    if (s.storage != Storage::BF16)
+      return cast<float>(value);
+    return reinterpret<float>(
+        select(k % 2 == 0, value << 16, value & Expr(uint32_t(0xffff0000))));
+  };
+  Func acc("acc");
+  acc(r, t, p, chain) = 0.0f;
+  const int steps = s.k / step, rest = s.k % step;
+  RDom main(0, perChain, 0, std::max(steps, 1), "main");
+  RDom tail(0, std::max(rest, 1), "tail");
+  if (steps) {
+    Expr k = main.y * step + main.x * chains + chain;
+    acc(r, t, p, chain) += x(k, t) * weight(k);
+  }
+  if (rest) {
+    Expr k = tail + steps * step;
+    acc(r, t, p, 0) += x(k, t) * weight(k);
+  }
+  auto total = [&](Expr row, Expr panel) {
+    Expr sum = acc(row, t, panel, 0);
+    for (int i = 1; i < chains; ++i)
+      sum += acc(row, t, panel, i);
+    if (s.bias)
+      sum += bias(panel * s.rows + row);
+    return sum;
+  };
+  const int out = s.outRows();
+  Func y("y");
+  if (s.swiglu)
+    y(c, t) = siluF32(total(c % out, c / out)) * total(c % out + out, c / out);
+  else if (s.residual)
+    y(c, t) = res(c, t) + total(c % out, c / out);
+  else
+    y(c, t) = total(c % out, c / out);
+
+  // Schedule: all accumulators live in registers across the k loop.
+  Var lane("lane"), v("v");
+  y.split(c, p, c, out).split(c, v, lane, vector).vectorize(lane);
+  y.reorder(lane, v, p, t).unroll(v).unroll(p).unroll(t);
+  acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, s.rows);
+  acc.split(r, v, lane, vector).vectorize(lane);
+  acc.unroll(v).unroll(t).unroll(p).unroll(chain);
+  int stage = 0;
+  if (steps)
+    acc.update(stage++)
+        .split(r, v, lane, vector)
+        .reorder(lane, v, p, t, chain, main.x, main.y)
+        .vectorize(lane)
+        .unroll(v)
+        .unroll(p)
+        .unroll(t)
+        .unroll(chain)
+        .unroll(main.x);
+  if (rest)
+    acc.update(stage)
+        .split(r, v, lane, vector)
+        .reorder(lane, v, p, t, tail)
+        .vectorize(lane)
+        .unroll(v)
+        .unroll(p)
+        .unroll(t)
+        .unroll(tail);
+  pinOutput(y, {{columns, 1}, {s.tokens, s.yStride}});
+
+  Pipeline pipeline{{x, w}, {y}, {}};
+  if (s.bias)
+    pipeline.inputs.push_back(bias);
+  if (s.residual)
+    pipeline.inputs.push_back(res);
+  return pipeline;
+}
+
+} // namespace lfmc::halide
