@@ -11,18 +11,25 @@ class Lfm2_Op<string mnemonic, list<Trait> traits = []>
     : Op<Lfm2_Dialect, mnemonic, traits>;
 
 // The token count (dimension 0 of tokens and rows) is the only dimension that may
-// be dynamic.
-def Lfm2_Tokens : ConfinedType<1DTensorOf<[I32]>, [],
+// be dynamic. Encodings say how weights are stored: only weights have them.
+def Lfm2_NoEncoding
+    : CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">;
+def Lfm2_Tokens : ConfinedType<1DTensorOf<[I32]>, [Lfm2_NoEncoding],
     "token ids: tensor<tokens x i32>", "::mlir::RankedTensorType">;
 def Lfm2_Rows : ConfinedType<2DTensorOf<[F32]>,
-    [CPred<"!::llvm::cast<::mlir::ShapedType>($_self).isDynamicDim(1)">],
+    [CPred<"!::llvm::cast<::mlir::ShapedType>($_self).isDynamicDim(1)">,
+     Lfm2_NoEncoding],
     "rows of f32, one per token: tensor<tokens x width x f32>",
     "::mlir::RankedTensorType">;
 def Lfm2_Vector : ConfinedType<1DTensorOf<[F32]>, [HasStaticShapePred],
     "a static vector of f32", "::mlir::RankedTensorType">;
 def Lfm2_Matrix : ConfinedType<2DTensorOf<[F32]>, [HasStaticShapePred],
     "a static matrix of f32", "::mlir::RankedTensorType">;
-def Lfm2_Cache : ConfinedType<3DTensorOf<[F32, F16]>, [HasStaticShapePred],
+def Lfm2_Columns : ConfinedType<2DTensorOf<[F32]>,
+    [HasStaticShapePred, Lfm2_NoEncoding],
+    "recurrent state: tensor<rows x width x f32>", "::mlir::RankedTensorType">;
+def Lfm2_Cache : ConfinedType<3DTensorOf<[F32, F16]>,
+    [HasStaticShapePred, Lfm2_NoEncoding],
     "a cache: tensor<positions x heads x head size> of f32 or f16",
     "::mlir::RankedTensorType">;
 
@@ -175,10 +182,10 @@ def Lfm2_ShortConvOp : Lfm2_Op<"short_conv", [Pure, AttrSizedOperandSegments]> {
     `[L-1, H]`; (C3) bias has H elements; (C4) pre and post have x's type;
     (C5) pre and post come together.
   }];
-  let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight, Lfm2_Matrix:$state,
+  let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight, Lfm2_Columns:$state,
                        Optional<Lfm2_Vector>:$bias, Optional<Lfm2_Rows>:$pre,
                        Optional<Lfm2_Rows>:$post);
-  let results = (outs Lfm2_Rows:$result, Lfm2_Matrix:$new_state);
+  let results = (outs Lfm2_Rows:$result, Lfm2_Columns:$new_state);
   let assemblyFormat = [{
     $x `,` $weight `,` $state (`bias` `(` $bias^ `)`)?
     (`gates` `(` $pre^ `,` $post `)`)? attr-dict

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// embed, rms_norm, linear, swiglu.
+#include "dialects/lfm2/Lfm2.h"
+#include "passes/expand/Emitter.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+using namespace lfmc;
+using namespace lfmc::expand;
+
+Value lfmc::expand::rmsNorm(Emitter &e, Value x, Value weight, double eps) {
+  int64_t width = cast<ShapedType>(x.getType()).getDimSize(1);
+  int64_t group = cast<ShapedType>(weight.getType()).getDimSize(0);
+  OpFoldResult tokens = e.size(x, 0);
+  Value groups = e.split(x, {width / group, group});
+  Sizes outer{tokens, e.getIndexAttr(width / group)};
+  Sizes all{tokens, e.getIndexAttr(width / group), e.getIndexAttr(group)};
+
+  Value sum = e.loopNest("tgD", {"tgd", "tg"}, groups, e.filled(outer, 0),
+                         [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+                           return {e.accumulate(v[1], e.mul(v[0], v[0]))};
+                         })
+                  .front();
+  Value scale =
+      e.elementwise("tg", {"tg"}, sum, e.empty(outer),
+                    [&](Emitter &e, ValueRange v) -> SmallVector<Value> {
+                      Value mean = e.div(v[0], e.f32(double(group)));
+                      Value root =
+                          math::SqrtOp::create(e, e.add(mean, e.f32(eps)));
+                      return {e.div(e.f32(1.0), root)};
+                    });
+  Value result = e.elementwise(
+      "tgd", {"tgd", "tg", "d"}, {groups, scale, weight}, e.empty(all),
+      [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+        return {e.mul(v[2], e.mul(v[0], v[1]))};
+      });
+  return e.join(result);
+}
+
+// silu(gate) * up.
+static Value swiglu(Emitter &e, Value gate, Value up, const Sizes &sizes) {
+  return e.elementwise("tn", {"tn", "tn"}, {gate, up}, e.empty(sizes),
+                       [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+                         return {e.mul(e.silu(v[0]), v[1])};
+                       });
+}
+
+namespace {
+
+struct ExpandEmbed : OpRewritePattern<lfm2::EmbedOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(lfm2::EmbedOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter e(op.getLoc(), rewriter);
+    Value table = e.operand(op.getTable());
+    Sizes sizes{e.size(op.getTokens(), 0),
+                e.getIndexAttr(op.getTable().getType().getDimSize(1))};
+    Value result = e.elementwise(
+        "tk", {"t"}, op.getTokens(), e.empty(sizes),
+        [&](Emitter &e, ValueRange v) -> SmallVector<Value> {
+          Value row = arith::IndexCastOp::create(e, e.getIndexType(), v[0]);
+          Value column = linalg::IndexOp::create(e, 1);
+          Value element =
+              tensor::ExtractOp::create(e, table, ValueRange{row, column});
+          if (!element.getType().isF32())
+            element = arith::ExtFOp::create(e, e.getF32Type(), element);
+          return {element};
+        });
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+};
+
+struct ExpandRmsNorm : OpRewritePattern<lfm2::RmsNormOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(lfm2::RmsNormOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter e(op.getLoc(), rewriter);
+    rewriter.replaceOp(op, rmsNorm(e, op.getX(), e.operand(op.getWeight()),
+                                   op.getEps().convertToDouble()));
+    return success();
+  }
+};
+
+struct ExpandLinear : OpRewritePattern<lfm2::LinearOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(lfm2::LinearOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter e(op.getLoc(), rewriter);
+    Value x = op.getX();
+    if (op.getNorm())
+      x = rmsNorm(e, x, e.operand(op.getNorm()),
+                  op.getEps()->convertToDouble());
+    int64_t rows = op.getWeight().getType().getDimSize(0);
+    OpFoldResult tokens = e.size(op.getX(), 0);
+    Sizes sizes{tokens, e.getIndexAttr(rows)};
+    // n is outermost: a row of the weight serves all tokens while it is in the
+    // cache.
+    Value y = e.contract("ntK", {"tk", "nk", "tn"}, x,
+                         e.operand(op.getWeight()), e.filled(sizes, 0));
+    auto sum = [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+      return {e.add(v[0], v[1])};
+    };
+    if (op.getBias())
+      y = e.elementwise("tn", {"tn", "n"}, {y, e.operand(op.getBias())},
+                        e.empty(sizes), sum);
+    if (op.getResidual())
+      y = e.elementwise("tn", {"tn", "tn"}, {y, op.getResidual()},
+                        e.empty(sizes), sum);
+    if (op.getActivation() == lfm2::Activation::Swiglu) {
+      OpFoldResult zero = e.getIndexAttr(0), half = e.getIndexAttr(rows / 2);
+      Sizes halfSizes{tokens, half};
+      y = swiglu(e, e.slice(y, {zero, zero}, halfSizes),
+                 e.slice(y, {zero, half}, halfSizes), halfSizes);
+    }
+    rewriter.replaceOp(op, y);
+    return success();
+  }
+};
+
+struct ExpandSwiglu : OpRewritePattern<lfm2::SwigluOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(lfm2::SwigluOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter e(op.getLoc(), rewriter);
+    Sizes sizes{e.size(op.getGate(), 0), e.size(op.getGate(), 1)};
+    rewriter.replaceOp(op, swiglu(e, op.getGate(), op.getUp(), sizes));
+    return success();
+  }
+};
+
+} // namespace
+
+void lfmc::expand::populateLinear(RewritePatternSet &patterns) {
+  patterns.add<ExpandEmbed, ExpandRmsNorm, ExpandLinear, ExpandSwiglu>(
+      patterns.getContext());
+}
