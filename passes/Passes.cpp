@@ -15,6 +15,9 @@ void registerLfmcPasses() {
   mlir::PassPipelineRegistration<>(
       "lfmc-graph", "stack and fuse: what happens before kernels are chosen",
       buildGraphPipeline);
+  mlir::PassPipelineRegistration<>(
+      "lfmc-kernel", "choose kernels for the host and plan memory",
+      [](mlir::OpPassManager &pm) { buildKernelPipeline(pm, "host"); });
 }
 
 } // namespace lfmc

@@ -18,9 +18,9 @@ namespace lfmc {
 #define GEN_PASS_DECL
 #include "passes/Passes.h.inc"
 
-/// Registers every pass of Passes.td and the pipelines of Pipeline.h with MLIR's
-/// global registry, for the command lines of lfmc-opt and lfmc-reduce. Call it
-/// once per process.
+/// Registers every pass of Passes.td and the pipelines of Pipeline.h with
+/// MLIR's global registry, for the command lines of lfmc-opt and lfmc-reduce.
+/// Call it once per process.
 void registerLfmcPasses();
 
 } // namespace lfmc

@@ -10,23 +10,193 @@
 include "mlir/Pass/PassBase.td"
 
 //===----------------------------------------------------------------------===//
+// stack
+//===----------------------------------------------------------------------===//
+
+def StackLinears : Pass<"lfmc-stack-linears", "::mlir::ModuleOp"> {
+  let summary = "make linears of the same input one linear of a stacked weight";
+  let description = [{
+    Linears of one block with the same x, whose weights are stored alike, become
+    one linear and column slices of its result: q/k/v, or gate and up projection
+    of a feed-forward. The weights (and biases) become one `lfm2.weight` whose
+    source lists the checkpoint tensors; all functions use it.
+
+    Weights stay alone that something else reads as well (a tied embedding), that
+    not all functions use in the same company, or that already have a layout or an
+    offset; so do linears with fused neighbours other than a common norm.
+
+    Precondition: weights have no layout yet. Postcondition: each weight's bytes are
+    declared as often as before, and no replaced weight is left.
+
+    (* example filepath=tests/passes/stack/doctest.mlir *)
+  }];
+  let statistics = [
+    Statistic<"numStacked", "num-stacked", "weights that became part of a stack">];
+  let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // fuse
 //===----------------------------------------------------------------------===//
 
-def FuseNorm : Pass<"lfmc-fuse-norm", "::mlir::func::FuncOp"> {
+class Lfmc_FusePass<string object, string what>
+    : Pass<"lfmc-fuse-" # object, "::mlir::func::FuncOp"> {
+  let statistics = [Statistic<"numFused", "num-fused", what>];
+  let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect"];
+}
+
+def FuseRopeCache : Lfmc_FusePass<"rope-cache", "attention layers fused"> {
+  let summary = "make the way from q, k, v to the caches one op";
+  let description = [{
+    Per-head `rms_norm` and `rope` of q and k, and the `cache_write`s of k and v
+    that feed one attention become `lfm2.rope_cache`: q, k and v are read once.
+
+    Precondition: none. Postcondition: no attention is left whose operands come
+    from such six ops with equal positions, ropes and eps, unless an intermediate
+    value has another user.
+
+    (* example filepath=tests/passes/fuse/rope-cache/doctest.mlir *)
+  }];
+}
+
+def FuseConvGates : Lfmc_FusePass<"conv-gates", "convolutions fused"> {
+  let summary = "move the products around a short convolution into it";
+  let description = [{
+    `C * short_conv(B * x)` becomes `short_conv(x) gates(B, C)`. Of two columns of
+    one matrix, the earlier one is the gate B.
+
+    Precondition: none. Postcondition: no ungated `lfm2.short_conv` is left that is
+    the only user of a product and only used by a product.
+
+    (* example filepath=tests/passes/fuse/conv-gates/doctest.mlir *)
+  }];
+}
+
+def FuseSwiglu : Lfmc_FusePass<"swiglu", "swiglus moved into a linear"> {
+  let summary = "move a swiglu of both halves of a linear into it";
+  let description = [{
+    `swiglu(h[:, :N/2], h[:, N/2:])` of `h = linear(x, w)` becomes a linear with
+    `activation = swiglu`. Gate must be the first half.
+
+    Precondition: `lfmc-stack-linears` ran. Postcondition: no `lfm2.swiglu` is left
+    that is the only reader of the two halves of a plain linear.
+
+    (* example filepath=tests/passes/fuse/swiglu/doctest.mlir *)
+  }];
+}
+
+def FuseNorm : Lfmc_FusePass<"norm", "norms moved into a linear"> {
   let summary = "move an rms_norm into the linear that is its only user";
   let description = [{
     `linear(rms_norm(x, g, eps), w)` becomes `linear(x, w) norm(g) {eps}`, so that
     the normalised row is never written to memory.
 
-    Precondition: none. Postcondition: no `lfm2.rms_norm` over full rows has a
-    norm-less linear as its only user, at operand x. A norm with several users
-    stays: fused, it would be computed once per user.
+    Precondition: `lfmc-stack-linears` ran. Postcondition: no `lfm2.rms_norm` over
+    full rows has a norm-less linear as its only user, at operand x. A norm with
+    several users stays: fused, it would be computed once per user.
 
     (* example filepath=tests/passes/fuse/norm/doctest.mlir *)
   }];
-  let statistics = [Statistic<"numFused", "num-fused", "norms moved into a linear">];
-  let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect"];
+}
+
+def FuseResidual : Lfmc_FusePass<"residual", "additions moved into a linear"> {
+  let summary = "move an addition into the linear that feeds it";
+  let description = [{
+    `r + linear(x, w)` becomes `linear(x, w) residual(r)`.
+
+    Precondition: none. Postcondition: no `arith.addf` is left with an operand that
+    is a plain linear without other users.
+
+    (* example filepath=tests/passes/fuse/residual/doctest.mlir *)
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// select, plan
+//===----------------------------------------------------------------------===//
+
+def SelectKernels : Pass<"lfmc-select-kernels", "::mlir::ModuleOp"> {
+  let summary = "choose a kernel and its weight layout for every op";
+  let description = [{
+    Asks the target's providers (targets/Kernels.h) for every op that computes on
+    tokens. The answer is a kernel and the layout it reads its weight in, together:
+    the op becomes a `kernel.call`, the weight's `#lfm2.stored` gets the layout. An
+    op that no provider takes becomes a call of its linalg expansion. The norm of a
+    one-token linear becomes a `replicated` call.
+
+    Precondition: lfm2 ops on tensors, positions are function arguments.
+    Postcondition: all computation is in `kernel.call`s; all users of a weight read
+    the same layout.
+
+    (* example filepath=tests/passes/select/doctest.mlir *)
+  }];
+  let options = [Option<"target", "target", "std::string", /*default=*/"\"host\"",
+                        "machine to choose for, as listed by lfmc targets">];
+  let statistics = [
+    Statistic<"numCalls", "num-calls", "ops that became kernel calls">,
+    Statistic<"numExpanded", "num-expanded", "of these, linalg expansions">];
+  let dependentDialects = ["::lfmc::kernel::KernelDialect",
+                           "::lfmc::lfm2::Lfm2Dialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def AssignOffsets : Pass<"lfmc-assign-offsets", "::mlir::ModuleOp"> {
+  let summary = "place weights in their file and states in the session's block";
+  let description = [{
+    In the order of declaration, each at a multiple of 64 bytes; weights start after
+    the file's header. Sets `lfm2.weights_bytes` and `lfm2.state_bytes` on the module.
+
+    Precondition: weights have their final type. Postcondition: every `lfm2.weight`
+    and `lfm2.state` has an offset.
+
+    (* example filepath=tests/passes/plan/offsets.mlir *)
+  }];
+}
+
+def PlanMemory : Pass<"lfmc-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "replace tensors by buffers at fixed offsets, calls by phases";
+  let description = [{
+    Every tensor gets an address: states and weights theirs, results the step's
+    output, everything else a place in the arena that it shares with what is not
+    alive at the same time; outs of `replicated` calls go to each thread's stack.
+    Independent calls form a `kernel.phase`, between phases the team meets. Sets
+    `kernel.arena_bytes` on the module and `kernel.stack_bytes` on functions.
+
+    Precondition: public functions are straight lines of `kernel.call`s and column
+    slices; offsets are assigned. Postcondition: no tensors are left in them. A
+    state that would have to be copied is an error that names the state.
+
+    (* example filepath=tests/passes/plan/memory.mlir *)
+  }];
+  let dependentDialects = ["::lfmc::kernel::KernelDialect",
+                           "::mlir::memref::MemRefDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// expand
+//===----------------------------------------------------------------------===//
+
+def Expand : Pass<"lfmc-expand", "::mlir::func::FuncOp"> {
+  let summary = "expand lfm2 ops to linalg: the written semantics";
+  let description = [{
+    Every lfm2 op becomes linalg, tensor, scf and arith in f32, without library
+    functions: exp, sin and cos are polynomials. Weights are read row-major; an
+    encoded argument loses its encoding, an `lfm2.param` gets a `tensor.cast` that
+    drops it.
+
+    Precondition: encoded arguments are used by lfm2 ops only. Postcondition: no
+    lfm2 op is left but `lfm2.param`.
+
+    (* example filepath=tests/passes/expand/doctest.mlir *)
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 #endif // LFMC_PASSES_PASSES_TD

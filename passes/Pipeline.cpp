@@ -8,9 +8,27 @@
 using namespace mlir;
 
 void lfmc::buildGraphPipeline(OpPassManager &pm) {
+  // One weight per input first: it leaves norms and swiglus with one user.
+  pm.addPass(createStackLinears());
+
   OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createFuseRopeCache());
+  functions.addPass(createFuseConvGates());
+  functions.addPass(createFuseSwiglu());
   functions.addPass(createFuseNorm());
+  functions.addPass(createFuseResidual());
+
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createSymbolDCEPass());
+}
+
+void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target) {
+  SelectKernelsOptions options;
+  options.target = target.str();
+  pm.addPass(createSelectKernels(options));
+  pm.addPass(createCSEPass());
+  pm.addPass(createSymbolDCEPass());
+  pm.addPass(createAssignOffsets());
+  pm.addPass(createPlanMemory());
 }

@@ -4,6 +4,8 @@
 #ifndef LFMC_PASSES_PIPELINE_H
 #define LFMC_PASSES_PIPELINE_H
 
+#include "llvm/ADT/StringRef.h"
+
 namespace mlir {
 class OpPassManager;
 } // namespace mlir
@@ -16,6 +18,11 @@ namespace lfmc {
 /// functions, signatures and state symbols; weights may be stacked.
 /// Registered as the pipeline `lfmc-graph`.
 void buildGraphPipeline(mlir::OpPassManager &pm);
+
+/// Adds the passes from there to a planned program: kernels and layouts for
+/// `target` (a name of targets/Target.h), offsets, buffers and phases.
+/// Registered as the pipeline `lfmc-kernel` (target: the host).
+void buildKernelPipeline(mlir::OpPassManager &pm, llvm::StringRef target);
 
 } // namespace lfmc
 

@@ -40,14 +40,14 @@ struct Columns {
 };
 
 /// The columns that `value` takes from another value by a tensor.extract_slice
-/// of unit strides that keeps all rows; nothing for any other value. Rows with a
-/// dynamic extent are recognised when the extent is `tensor.dim` of a value with
-/// the same tokens.
+/// of unit strides that keeps all rows; nothing for any other value. Rows with
+/// a dynamic extent are recognised when the extent is `tensor.dim` of a value
+/// with the same tokens.
 std::optional<Columns> matchColumns(mlir::Value value);
 
 /// The value that determines how many rows `value` has: follows ops that keep
-/// their rows (norms, linears, element-wise ops, ...) up to an argument or an op
-/// of another kind.
+/// their rows (norms, linears, element-wise ops, ...) up to an argument or an
+/// op of another kind.
 mlir::Value rowsOf(mlir::Value value);
 
 /// Whether every user of `op`'s results comes after `point` in `op`'s block (a
