@@ -39,11 +39,10 @@ static RankedTensorType inMemory(RankedTensorType type) {
   if (!stored)
     return type;
   Builder builder(type.getContext());
-  Type element = stored.getKind() == lfm2::StoredKind::BF16
-                     ? Type(builder.getBF16Type())
-                 : stored.getKind() == lfm2::StoredKind::F16
-                     ? Type(builder.getF16Type())
-                     : Type(builder.getF32Type());
+  Type element =
+      stored.getKind() == lfm2::StoredKind::BF16  ? Type(builder.getBF16Type())
+      : stored.getKind() == lfm2::StoredKind::F16 ? Type(builder.getF16Type())
+                                                  : Type(builder.getF32Type());
   return RankedTensorType::get(type.getShape(), element);
 }
 
@@ -109,8 +108,8 @@ FailureOr<Kernel> expandOp(Operation *op, ModuleOp module) {
 
   // Equal bodies share one function.
   std::string text;
-  function->print(*std::make_unique<llvm::raw_string_ostream>(text),
-                  OpPrintingFlags().useLocalScope());
+  llvm::raw_string_ostream stream(text);
+  function->print(stream, OpPrintingFlags().useLocalScope());
   std::string name =
       "expand_" + op->getName().stripDialect().str() + "_" +
       llvm::utohexstr(llvm::xxh3_64bits(text) & 0xffffff, true, 6);

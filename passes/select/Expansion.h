@@ -9,11 +9,11 @@
 
 namespace lfmc {
 
-/// Adds to `module` a private function @expand_… that computes `op` for one token
-/// (arguments: the kernel's inputs, then its outs, then the position as index;
-/// results: the op's) and returns a kernel with generator "expand" whose parameter
-/// `body` names it. Weights come row-major. Fails on ops that have no dynamic
-/// token dimension to cut.
+/// Adds to `module` a private function @expand_… that computes `op` for one
+/// token (arguments: the kernel's inputs, then its outs, then the position as
+/// index; results: the op's) and returns a kernel with generator "expand" whose
+/// parameter `body` names it. Weights come row-major. Fails on ops that have no
+/// dynamic token dimension to cut.
 mlir::FailureOr<Kernel> expandOp(mlir::Operation *op, mlir::ModuleOp module);
 
 } // namespace lfmc

@@ -16,7 +16,9 @@ Value tiedOperand(Operation *op, unsigned index) {
   if (auto write = dyn_cast<lfm2::CacheWriteOp>(op))
     return write.getCache();
   if (auto rope = dyn_cast<lfm2::RopeCacheOp>(op))
-    return index == 1 ? rope.getKCache() : index == 2 ? rope.getVCache() : Value();
+    return index == 1   ? rope.getKCache()
+           : index == 2 ? rope.getVCache()
+                        : Value();
   return {};
 }
 
@@ -49,7 +51,8 @@ static std::string kernelName(const Kernel &kernel, DictionaryAttr params) {
   append("width", "w");
   append("tokens", "t");
   return name + "_" +
-         llvm::utohexstr(llvm::xxh3_64bits(text) & 0xffffff, /*LowerCase=*/true, 6);
+         llvm::utohexstr(llvm::xxh3_64bits(text) & 0xffffff, /*LowerCase=*/true,
+                         6);
 }
 
 FlatSymbolRefAttr CallRewriter::declare(Location loc, const Kernel &kernel) {
@@ -58,7 +61,7 @@ FlatSymbolRefAttr CallRewriter::declare(Location loc, const Kernel &kernel) {
   std::string name = kernelName(kernel, params);
   if (!module.lookupSymbol(name)) {
     OpBuilder builder(context);
-    builder.setInsertionPoint(&*module.getOps<func::FuncOp>().begin());
+    builder.setInsertionPoint(*module.getOps<func::FuncOp>().begin());
     kernel::DeclOp::create(builder, builder.getUnknownLoc(), name,
                            kernel.generator, params, kernel.chunks,
                            /*sym_visibility=*/builder.getStringAttr("private"));
@@ -83,7 +86,7 @@ Value CallRewriter::ropeTable(lfm2::RopeCacheOp op) {
       table = weight;
   if (!table) {
     OpBuilder top(module.getContext());
-    top.setInsertionPoint(&*module.getOps<func::FuncOp>().begin());
+    top.setInsertionPoint(*module.getOps<func::FuncOp>().begin());
     table = lfm2::WeightOp::create(top, op.getLoc(), "rope", type, source,
                                    /*offset=*/nullptr,
                                    /*sym_visibility=*/nullptr);
@@ -119,9 +122,10 @@ LogicalResult CallRewriter::rewrite(Operation *op, const Kernel &kernel) {
     inits.push_back(
         tensor::EmptyOp::create(builder, op->getLoc(), type, sizes));
   }
-  auto call = kernel::CallOp::create(
-      builder, op->getLoc(), op->getResultTypes(), declare(op->getLoc(), kernel),
-      op->hasAttr("kernel.replicated"), inputs, inits);
+  auto call =
+      kernel::CallOp::create(builder, op->getLoc(), op->getResultTypes(),
+                             declare(op->getLoc(), kernel),
+                             op->getAttrOfType<UnitAttr>("kernel.replicated"), inputs, inits);
   op->replaceAllUsesWith(call.getResults());
   op->erase();
   return success();

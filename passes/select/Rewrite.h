@@ -9,8 +9,8 @@
 
 namespace lfmc {
 
-/// The operand of `op` whose buffer holds result `index` afterwards (a state that
-/// is updated in place), or null when the result is fresh.
+/// The operand of `op` whose buffer holds result `index` afterwards (a state
+/// that is updated in place), or null when the result is fresh.
 mlir::Value tiedOperand(mlir::Operation *op, unsigned index);
 
 /// The operands that a kernel for `op` reads, in order: all tensors but those
@@ -22,7 +22,8 @@ class CallRewriter {
 public:
   explicit CallRewriter(mlir::ModuleOp module) : module(module) {}
 
-  /// Replaces `op` by a call. Fails when the op's position is not its function's.
+  /// Replaces `op` by a call. Fails when the op's position is not its
+  /// function's.
   mlir::LogicalResult rewrite(mlir::Operation *op, const Kernel &kernel);
 
 private:

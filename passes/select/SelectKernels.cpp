@@ -58,9 +58,9 @@ void SelectKernels::splitNorms() {
     if (!linear.getNorm())
       return;
     OpBuilder builder(linear);
-    auto norm = lfm2::RmsNormOp::create(
-        builder, linear.getLoc(), linear.getX().getType(), linear.getX(),
-        linear.getNorm(), linear.getEpsAttr());
+    auto norm = lfm2::RmsNormOp::create(builder, linear.getLoc(),
+                                        linear.getX().getType(), linear.getX(),
+                                        linear.getNorm(), linear.getEpsAttr());
     if (cast<RankedTensorType>(norm.getType()).getDimSize(0) == 1)
       norm->setAttr("kernel.replicated", builder.getUnitAttr());
     linear.getXMutable().assign(norm);
@@ -123,7 +123,8 @@ void SelectKernels::chooseLayouts() {
       }
     }
     if (owner)
-      setLayout(cast<lfm2::WeightOp>(getOperation().lookupSymbol(name)), layout);
+      setLayout(cast<lfm2::WeightOp>(getOperation().lookupSymbol(name)),
+                layout);
     else
       expanded.insert(ops.begin(), ops.end());
   }

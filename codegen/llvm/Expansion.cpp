@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The fallback kernel: an op's linalg expansion for one token, called token by
+// token. Correct for every op, tuned for none.
+#include "codegen/llvm/Program.h"
+#include "passes/expand/Expand.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace lfmc {
+
+/// Temporaries live on the thread's stack.
+static constexpr unsigned maxStackBytes = 256 << 10;
+
+/// Turns the tensors of the signature into memrefs that the caller owns: the
+/// results are written to the outs, the last arguments before the position.
+static void passByMemref(func::FuncOp function) {
+  Block &block = function.front();
+  OpBuilder b = OpBuilder::atBlockBegin(&block);
+  Location loc = function.getLoc();
+  SmallVector<Value> memrefs;
+  for (BlockArgument argument : block.getArguments()) {
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type)
+      continue;
+    auto memref = MemRefType::get(type.getShape(), type.getElementType());
+    argument.setType(memref);
+    auto tensor = bufferization::ToTensorOp::create(
+        b, loc, type, argument, /*restrict=*/true, /*writable=*/true);
+    argument.replaceAllUsesExcept(tensor, tensor);
+    memrefs.push_back(argument);
+  }
+  auto ret = cast<func::ReturnOp>(block.getTerminator());
+  b.setInsertionPoint(ret);
+  ArrayRef<Value> outs = ArrayRef(memrefs).take_back(ret.getNumOperands());
+  for (auto [result, out] : llvm::zip(ret.getOperands(), outs))
+    bufferization::MaterializeInDestinationOp::create(
+        b, loc, Type(), result, out, /*restrict=*/true, /*writable=*/true);
+  ret->setOperands({});
+  function.setType(b.getFunctionType(block.getArgumentTypes(), {}));
+}
+
+/// No library calls and no allocation: copies become loops, and what could not
+/// go to the stack is an error.
+static LogicalResult checkBuffers(ModuleOp module) {
+  SmallVector<memref::CopyOp> copies;
+  WalkResult walked = module.walk([&](Operation *op) {
+    if (auto copy = dyn_cast<memref::CopyOp>(op))
+      copies.push_back(copy);
+    if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
+      alloc.emitError("the expansion of this op needs a temporary ")
+          << alloc.getType() << ", more than " << maxStackBytes
+          << " bytes of stack";
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  for (memref::CopyOp copy : copies) {
+    OpBuilder b(copy);
+    linalg::CopyOp::create(b, copy.getLoc(), ValueRange{copy.getSource()},
+                           ValueRange{copy.getTarget()});
+    copy.erase();
+  }
+  return failure(walked.wasInterrupted());
+}
+
+static LogicalResult lower(ModuleOp module) {
+  PassManager first(module.getContext());
+  first.addPass(createCanonicalizerPass());
+  first.addPass(createCSEPass());
+  first.addPass(bufferization::createOneShotBufferizePass());
+  first.addPass(createCanonicalizerPass());
+  OpPassManager &functions = first.nest<func::FuncOp>();
+  functions.addPass(bufferization::createBufferHoistingPass());
+  functions.addPass(bufferization::createBufferLoopHoistingPass());
+  functions.addPass(
+      bufferization::createPromoteBuffersToStackPass([](Value alloc) {
+        auto type = cast<MemRefType>(alloc.getType());
+        return type.hasStaticShape() &&
+               type.getNumElements() * type.getElementTypeBitWidth() / 8 <=
+                   maxStackBytes;
+      }));
+  if (failed(first.run(module)) || failed(checkBuffers(module)))
+    return failure();
+
+  PassManager second(module.getContext());
+  second.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  second.addPass(createCanonicalizerPass());
+  second.addPass(createSCFToControlFlowPass());
+  second.addPass(memref::createExpandStridedMetadataPass());
+  second.addPass(createLowerAffinePass());
+  ConvertFuncToLLVMPassOptions bare;
+  bare.useBarePtrCallConv = true;
+  second.addPass(createConvertMathToLLVMPass());
+  second.addPass(createArithToLLVMConversionPass());
+  second.addPass(createFinalizeMemRefToLLVMConversionPass());
+  second.addPass(createConvertFuncToLLVMPass(bare));
+  second.addPass(createConvertControlFlowToLLVMPass());
+  second.addPass(createReconcileUnrealizedCastsPass());
+  return second.run(module);
+}
+
+LogicalResult buildExpansion(MacroBuilder &m, StringRef name,
+                             kernel::DeclOp decl, ModuleOp module) {
+  auto params = decl.getParams();
+  auto symbol = params.getAs<FlatSymbolRefAttr>("body");
+  auto strides = params.getAs<DenseI64ArrayAttr>("strides");
+  auto body = symbol ? module.lookupSymbol<func::FuncOp>(symbol.getAttr())
+                     : func::FuncOp();
+  if (!body || !strides)
+    return decl.emitOpError("expected parameters 'body' and 'strides'");
+
+  OwningOpRef<ModuleOp> scratch = ModuleOp::create(decl.getLoc());
+  func::FuncOp function = body.clone();
+  scratch->push_back(function);
+  function.setPublic();
+  if (failed(expandToLinalg(function)))
+    return failure();
+  passByMemref(function);
+  if (failed(lower(*scratch)))
+    return decl.emitOpError("has an expansion that cannot be lowered");
+
+  auto lowered = scratch->lookupSymbol<LLVM::LLVMFuncOp>(symbol.getAttr());
+  if (!m.out.lookupSymbol(symbol.getAttr())) {
+    LLVM::LLVMFuncOp copy = lowered.clone();
+    copy.setLinkage(LLVM::Linkage::Internal);
+    m.out.push_back(copy);
+  }
+  auto callee = m.out.lookupSymbol<LLVM::LLVMFuncOp>(symbol.getAttr());
+
+  const unsigned count = unsigned(strides.size());
+  SmallVector<Value> arguments = m.beginMacro(name, count);
+  m.loop(m.i64(0), arguments[count], 1, [&](Value t) {
+    SmallVector<Value> operands;
+    for (auto [pointer, stride] : llvm::zip(arguments, strides.asArrayRef()))
+      operands.push_back(m.at(pointer, t, stride));
+    operands.push_back(m.add(arguments[count + 1], t));
+    LLVM::CallOp::create(m.b, m.loc, callee, operands);
+  });
+  m.finishFunction();
+  return success();
+}
+
+} // namespace lfmc

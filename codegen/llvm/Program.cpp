@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/llvm/Program.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "runtime/include/lfm/program.h"
+#include "llvm/ADT/StringMap.h"
+
+#include <cstddef>
+
+using namespace mlir;
+
+namespace lfmc {
+namespace {
+
+using Generator = void (*)(MacroBuilder &, const DeclParams &, const MacroArgs &);
+Generator generatorOf(StringRef name) {
+  static const llvm::StringMap<Generator> generators = {
+      {"linear", buildLinear},      {"attention", buildAttention},
+      {"rope_cache", buildRopeCache}, {"short_conv", buildShortConv},
+      {"embed", buildEmbed},        {"rms_norm", buildRmsNorm},
+      {"swiglu", buildSwiglu},      {"add", buildAdd}};
+  return generators.lookup(name);
+}
+
+/// Writes the SPMD entry of one function.
+class EntryBuilder {
+public:
+  EntryBuilder(MacroBuilder &m, func::FuncOp function, ModuleOp module)
+      : m(m), function(function), module(module) {}
+  void build(StringRef symbol);
+
+private:
+  Value address(kernel::BufferOp buffer);
+  Value chunkCount(kernel::CallOp call);
+  void run(kernel::CallOp call, Value chunk);
+  void phase(kernel::PhaseOp phase, int64_t parity);
+  void dispatch(ArrayRef<kernel::CallOp> calls, ArrayRef<Value> starts,
+                Value chunk);
+
+  MacroBuilder &m;
+  func::FuncOp function;
+  ModuleOp module;
+  Value spaces[6]; ///< base address, by kernel::Space
+  Value sync, thread, n, pos;
+  bool oneToken = false;
+};
+
+Value EntryBuilder::address(kernel::BufferOp buffer) {
+  return m.at(spaces[unsigned(buffer.getSpace())], buffer.getOffset());
+}
+
+Value EntryBuilder::chunkCount(kernel::CallOp call) {
+  auto decl = module.lookupSymbol<kernel::DeclOp>(call.getCallee());
+  kernel::ChunksAttr chunks = decl.getChunks();
+  if (chunks.getTokens() == 0 || oneToken)
+    return m.i64(chunks.getFixed());
+  Value pieces = m.div(m.add(n, m.i64(chunks.getTokens() - 1)), chunks.getTokens());
+  return m.mul(pieces, chunks.getFixed());
+}
+
+void EntryBuilder::run(kernel::CallOp call, Value chunk) {
+  SmallVector<Value> operands;
+  for (Value operand : call.getOperands())
+    operands.push_back(address(operand.getDefiningOp<kernel::BufferOp>()));
+  operands.append({n, pos, chunk});
+  auto callee =
+      m.out.lookupSymbol<LLVM::LLVMFuncOp>(("k_" + call.getCallee()).str());
+  LLVM::CallOp::create(m.b, m.loc, callee, operands);
+}
+
+/// Chunk numbers run through the calls of the phase one after the other.
+void EntryBuilder::dispatch(ArrayRef<kernel::CallOp> calls,
+                            ArrayRef<Value> starts, Value chunk) {
+  if (calls.size() == 1)
+    return run(calls.front(),
+               starts.front() ? m.sub(chunk, starts.front()) : chunk);
+  Value inFirst = m.less(chunk, starts[1]);
+  auto op = scf::IfOp::create(m.b, m.loc, inFirst, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(m.b);
+  m.b.setInsertionPoint(op.thenBlock()->getTerminator());
+  dispatch(calls.take_front(), starts.take_front(), chunk);
+  m.b.setInsertionPoint(op.elseBlock()->getTerminator());
+  dispatch(calls.drop_front(), starts.drop_front(), chunk);
+}
+
+void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
+  SmallVector<kernel::CallOp> shared;
+  for (auto call : phase.getBody().getOps<kernel::CallOp>()) {
+    if (call.getReplicated())
+      m.loop(m.i64(0), chunkCount(call), 1, [&](Value c) { run(call, c); });
+    else
+      shared.push_back(call);
+  }
+  SmallVector<Value> starts(shared.size());
+  Value total;
+  for (auto [start, call] : llvm::zip(starts, shared)) {
+    start = total;
+    Value count = chunkCount(call);
+    total = total ? m.add(total, count) : count;
+  }
+
+  OpBuilder &b = m.b;
+  Value ticket = m.at(sync, offsetof(lfm_sync, ticket) +
+                                parity * sizeof(lfm_sync::ticket[0]));
+  Type i64 = b.getI64Type();
+  // while ((c = ticket++) < total) run chunk c
+  auto loop = scf::WhileOp::create(b, m.loc, TypeRange{i64}, ValueRange());
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&loop.getBefore());
+    Value c = LLVM::AtomicRMWOp::create(b, m.loc, LLVM::AtomicBinOp::add, ticket,
+                                        m.i64(1), LLVM::AtomicOrdering::monotonic);
+    scf::ConditionOp::create(b, m.loc, m.less(c, total), ValueRange{c});
+    Block *after = b.createBlock(&loop.getAfter(), {}, {i64}, {m.loc});
+    dispatch(shared, starts, after->getArgument(0));
+    scf::YieldOp::create(b, m.loc);
+  }
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value barrier = m.load(pointer, m.at(sync, offsetof(lfm_sync, barrier)));
+  auto type = LLVM::LLVMFunctionType::get(
+      LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
+  LLVM::CallOp::create(b, m.loc, type,
+                       ValueRange{barrier, sync, m.toI32(m.i64(parity))});
+}
+
+void EntryBuilder::build(StringRef symbol) {
+  OpBuilder &b = m.b;
+  SmallVector<Value> arguments = m.beginFunction(
+      symbol, {m.pointerType(), m.pointerType(), b.getI32Type()});
+  auto entry = m.out.lookupSymbol<LLVM::LLVMFuncOp>(symbol);
+  entry.setLinkage(LLVM::Linkage::External);
+  entry.setVisibility_(LLVM::Visibility::Hidden);
+  Value args = arguments[0];
+  sync = arguments[1];
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  auto field = [&](size_t offset) {
+    return m.load(pointer, m.at(args, int64_t(offset)));
+  };
+  using kernel::Space;
+  spaces[unsigned(Space::Weights)] = field(offsetof(lfm_args, weights));
+  spaces[unsigned(Space::State)] = field(offsetof(lfm_args, state));
+  spaces[unsigned(Space::Arena)] = field(offsetof(lfm_args, arena));
+  spaces[unsigned(Space::Input)] = field(offsetof(lfm_args, input));
+  spaces[unsigned(Space::Output)] = field(offsetof(lfm_args, output));
+  int64_t stackBytes =
+      function->getAttrOfType<IntegerAttr>("kernel.stack_bytes").getInt();
+  if (stackBytes)
+    spaces[unsigned(Space::Stack)] = m.stack(stackBytes);
+  oneToken =
+      function->getAttrOfType<IntegerAttr>("lfm2.max_tokens").getInt() == 1;
+  auto load = [&](size_t offset) {
+    return m.load(b.getI64Type(), m.at(args, int64_t(offset)));
+  };
+  n = oneToken ? m.i64(1) : load(offsetof(lfm_args, n));
+  pos = load(offsetof(lfm_args, pos));
+  int64_t parity = 0;
+  for (auto op : function.getOps<kernel::PhaseOp>()) {
+    phase(op, parity);
+    parity ^= 1;
+  }
+  m.finishFunction();
+}
+
+} // namespace
+
+OwningOpRef<ModuleOp> lowerProgram(ModuleOp module, const Target &target,
+                                   StringRef modelName, MicroKernels &micros) {
+  MLIRContext *context = module.getContext();
+  context->loadDialect<LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect>();
+  OwningOpRef<ModuleOp> out = ModuleOp::create(module.getLoc());
+  MacroBuilder builder(*out, target, micros);
+
+  llvm::StringMap<unsigned> pointers; // operands of each declaration
+  module.walk([&](kernel::CallOp call) {
+    pointers[call.getCallee()] = call.getNumOperands();
+  });
+  for (auto decl : module.getOps<kernel::DeclOp>()) {
+    if (!pointers.contains(decl.getSymName()))
+      continue;
+    std::string name = ("k_" + decl.getSymName()).str();
+    builder.loc = decl.getLoc();
+    if (decl.getGenerator() == "expand") {
+      if (failed(buildExpansion(builder, name, decl, module)))
+        return {};
+      continue;
+    }
+    Generator generator = generatorOf(decl.getGenerator());
+    if (!generator) {
+      decl.emitOpError("has no generator '") << decl.getGenerator() << "'";
+      return {};
+    }
+    unsigned count = pointers.lookup(decl.getSymName());
+    SmallVector<Value> arguments = builder.beginMacro(name, count);
+    generator(builder, DeclParams(decl),
+              {ArrayRef(arguments).take_front(count), arguments[count],
+               arguments[count + 1], arguments[count + 2]});
+    builder.finishFunction();
+    // One symbol a kernel in profiles.
+    auto function = out->lookupSymbol<LLVM::LLVMFuncOp>(name);
+    function.setNoInline(true);
+  }
+  for (auto function : module.getOps<func::FuncOp>())
+    if (!function.isPrivate()) {
+      builder.loc = function.getLoc();
+      EntryBuilder(builder, function, module)
+          .build((modelName + "_" + function.getSymName()).str());
+    }
+
+  PassManager pm(context);
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  if (failed(pm.run(*out)))
+    return {};
+  return out;
+}
+
+} // namespace lfmc

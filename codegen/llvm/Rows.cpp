@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels that take one row of a token after the other: gather, norm, SwiGLU, add.
+#include "codegen/llvm/MacroBuilder.h"
+
+using namespace mlir;
+
+namespace lfmc {
+
+/// Calls body(t) for the tokens of the chunk, `tile` a chunk.
+static void overTokens(MacroBuilder &m, const MacroArgs &args, int64_t tile,
+                       llvm::function_ref<void(Value)> body) {
+  Value first = m.mul(args.chunk, tile);
+  m.loop(first, m.min(m.add(first, m.i64(tile)), args.n), 1, body);
+}
+
+void buildEmbed(MacroBuilder &m, const DeclParams &params,
+                const MacroArgs &args) {
+  const int64_t width = params["width"], rows = params["rows"];
+  const int64_t depth = params["depth"];
+  const int64_t elementBytes = params["wtype"] == 0 ? 4 : 2;
+  overTokens(m, args, 4, [&](Value t) {
+    Value id = m.toI64(
+        m.load(m.b.getI32Type(), m.at(args.pointers[0], t, 4)));
+    Value panel = m.mul(m.div(id, rows), rows * width);
+    Value element = m.add(panel, m.mul(m.rem(id, rows), depth));
+    m.call({"embed",
+            {{"width", width}, {"rows", rows}, {"wtype", params["wtype"]}},
+            {}},
+           {m.at(args.pointers[1], element, elementBytes),
+            m.at(args.pointers[2], t, width * 4)});
+  });
+}
+
+void buildRmsNorm(MacroBuilder &m, const DeclParams &params,
+                  const MacroArgs &args) {
+  const int64_t width = params["width"], heads = params["heads"];
+  overTokens(m, args, 8, [&](Value t) {
+    m.call({"rms_norm",
+            {{"width", width}, {"heads", heads}},
+            {{"eps", params.real("eps")}}},
+           {m.at(args.pointers[0], t, params["x_stride"] * 4), args.pointers[1],
+            m.at(args.pointers[2], t, width * heads * 4)});
+  });
+}
+
+static void buildBinary(MacroBuilder &m, const DeclParams &params,
+                        const MacroArgs &args, const char *family) {
+  const int64_t width = params["width"], stride = params["x_stride"] * 4;
+  overTokens(m, args, 4, [&](Value t) {
+    m.call({family, {{"width", width}}, {}},
+           {m.at(args.pointers[0], t, stride), m.at(args.pointers[1], t, stride),
+            m.at(args.pointers[2], t, width * 4)});
+  });
+}
+
+void buildSwiglu(MacroBuilder &m, const DeclParams &params,
+                 const MacroArgs &args) {
+  buildBinary(m, params, args, "swiglu");
+}
+void buildAdd(MacroBuilder &m, const DeclParams &params, const MacroArgs &args) {
+  buildBinary(m, params, args, "add");
+}
+
+} // namespace lfmc
