@@ -24,6 +24,13 @@ constexpr int64_t maxFfnWidth = 1 << 20;
 constexpr int64_t maxVocab = 1 << 22;
 constexpr int64_t maxPositions = 1 << 27;
 
+/// Whether `value` is an integer from 0 to size - 1.
+bool isIndex(const json &value, int64_t size) {
+  // A huge unsigned value reads as a negative one.
+  return value.is_number_integer() && value.get<int64_t>() >= 0 &&
+         value.get<int64_t>() < size;
+}
+
 /// Relatives of LFM2 that would be miscompiled if taken for it.
 StringRef describeModelType(StringRef type) {
   return StringSwitch<StringRef>(type)
@@ -96,9 +103,7 @@ void readLayerTypes(JsonFields &fields, ModelConfig &config) {
                        ", expected an array");
   config.layerTypes.assign(config.numLayers, LayerType::Conv);
   for (const json &entry : *indices) {
-    bool inRange = entry.is_number_unsigned() &&
-                   entry.get<uint64_t>() < uint64_t(config.numLayers);
-    if (!inRange)
+    if (!isIndex(entry, config.numLayers))
       return fields.fail(
           fmt::format("'full_attn_idxs' names layer {}, expected 0 to {}",
                       jsonText(entry), config.numLayers - 1));
@@ -198,8 +203,7 @@ std::vector<int32_t> readEos(JsonFields &fields, int64_t vocab) {
     return ids;
   }
   for (const json &entry : list) {
-    if (!entry.is_number_unsigned() ||
-        entry.get<uint64_t>() >= uint64_t(vocab)) {
+    if (!isIndex(entry, vocab)) {
       fields.fail(fmt::format("'eos_token_id' is {}, expected token ids from 0 "
                               "to {}",
                               jsonText(entry), vocab - 1));
