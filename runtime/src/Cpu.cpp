@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "Cpu.h"
+
+#include "lfm/program.h"
+
+#include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#include <sys/syscall.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#define LFM_X86 1
+#endif
+
+namespace lfm_rt {
+
+#ifdef LFM_X86
+namespace {
+
+struct Registers {
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+};
+
+Registers cpuid(uint32_t leaf, uint32_t subleaf) {
+  Registers r;
+  if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d))
+    return Registers();
+  return r;
+}
+
+// The register files that the operating system saves (XCR0).
+uint64_t savedState(const Registers &leaf1) {
+  if (!(leaf1.c & 1u << 27)) // OSXSAVE
+    return 0;
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return static_cast<uint64_t>(high) << 32 | low;
+}
+
+bool requestAmx() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return true;
+#endif
+}
+
+constexpr bool has(uint32_t value, uint32_t bits) {
+  return (value & bits) == bits;
+}
+
+} // namespace
+
+uint32_t cpuFeatures(uint32_t wanted) {
+  Registers leaf1 = cpuid(1, 0), leaf7 = cpuid(7, 0), leaf71 = cpuid(7, 1);
+  Registers extended = cpuid(0x80000001u, 0);
+  uint64_t saved = savedState(leaf1);
+  constexpr uint64_t kAvx = 0x6, kAvx512 = 0xe6, kAmx = 0x60000;
+
+  uint32_t features = 0;
+  // SSE3, SSSE3, CX16, SSE4.1, SSE4.2, POPCNT
+  if (has(leaf1.c,
+          1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23))
+    features |= LFM_CPU_X86_V2;
+  // FMA, MOVBE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT
+  if ((features & LFM_CPU_X86_V2) && (saved & kAvx) == kAvx &&
+      has(leaf1.c, 1u << 12 | 1u << 22 | 1u << 28 | 1u << 29) &&
+      has(leaf7.b, 1u << 3 | 1u << 5 | 1u << 8) && has(extended.c, 1u << 5)) {
+    features |= LFM_CPU_X86_V3;
+    if (has(leaf71.a, 1u << 4))
+      features |= LFM_CPU_AVX_VNNI;
+  }
+  // F, DQ, CD, BW, VL
+  if ((features & LFM_CPU_X86_V3) && (saved & kAvx512) == kAvx512 &&
+      has(leaf7.b, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31)) {
+    features |= LFM_CPU_X86_V4;
+    if (has(leaf7.c, 1u << 11))
+      features |= LFM_CPU_AVX512_VNNI;
+    if (has(leaf71.a, 1u << 5))
+      features |= LFM_CPU_AVX512_BF16;
+  }
+  constexpr uint32_t kAmxBits = LFM_CPU_AMX_INT8 | LFM_CPU_AMX_BF16;
+  // AMX-TILE
+  if ((wanted & kAmxBits) && (saved & kAmx) == kAmx && has(leaf7.d, 1u << 24) &&
+      requestAmx()) {
+    if (has(leaf7.d, 1u << 25))
+      features |= LFM_CPU_AMX_INT8;
+    if (has(leaf7.d, 1u << 22))
+      features |= LFM_CPU_AMX_BF16;
+  }
+  return features;
+}
+#else
+uint32_t cpuFeatures(uint32_t) { return 0; }
+#endif
+
+const char *cpuFeatureName(uint32_t missing) {
+  switch (missing & -missing) {
+  case LFM_CPU_X86_V2:
+    return "SSE4.2 and POPCNT (x86-64-v2)";
+  case LFM_CPU_X86_V3:
+    return "AVX2, FMA, F16C and BMI2 (x86-64-v3)";
+  case LFM_CPU_X86_V4:
+    return "AVX-512 F, BW, CD, DQ and VL (x86-64-v4)";
+  case LFM_CPU_AVX512_VNNI:
+    return "AVX-512 VNNI";
+  case LFM_CPU_AVX512_BF16:
+    return "AVX-512 BF16";
+  case LFM_CPU_AVX_VNNI:
+    return "AVX-VNNI";
+  case LFM_CPU_AMX_INT8:
+    return "AMX-INT8";
+  case LFM_CPU_AMX_BF16:
+    return "AMX-BF16";
+  }
+  return "instructions that this runtime does not know";
+}
+
+int allowedCpus() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    int count = CPU_COUNT(&set);
+    if (count > 0)
+      return count;
+  }
+#endif
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? static_cast<int>(online) : 1;
+}
+
+} // namespace lfm_rt
