@@ -29,7 +29,7 @@ llvm::Expected<Bytes> readFile(llvm::StringRef path) {
   if (!buffer)
     return llvm::createStringError("%s: %s", path.str().c_str(),
                                    buffer.getError().message().c_str());
-  return Bytes((*buffer)->getBuffer());
+  return Bytes((*buffer)->getBufferStart(), (*buffer)->getBufferEnd());
 }
 
 /// Compiles one microkernel through a temporary file; `cached` may be empty.

@@ -9,6 +9,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lfm2/Storage.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 
@@ -22,10 +23,18 @@ using kernel::Space;
 
 /// Where a tensor value lies: a column window of a root buffer.
 struct Place {
-  Value root;         ///< argument, lfm2.param or tensor.empty
+  Value root;         ///< argument, lfm2.param or a call's fresh result
   int64_t column = 0; ///< first column, for slices
   int64_t stride = 0; ///< row stride, for slices; 0: dense
 };
+
+/// The values whose buffers a call gets: inputs, then for each out the state or
+/// the fresh result.
+SmallVector<Value> buffersOf(kernel::CallOp call) {
+  SmallVector<Value> values(call.getInputs());
+  values.append(call.result_begin(), call.result_end());
+  return values;
+}
 
 class FunctionPlanner {
 public:
@@ -51,8 +60,12 @@ private:
 };
 
 FailureOr<Place> FunctionPlanner::place(Value value) {
-  if (auto call = value.getDefiningOp<kernel::CallOp>())
-    return place(call.getInits()[cast<OpResult>(value).getResultNumber()]);
+  if (auto call = value.getDefiningOp<kernel::CallOp>()) {
+    // Each fresh result is a buffer of its own, also where CSE has merged the
+    // tensor.empty's that stand for them.
+    Value init = call.getInits()[cast<OpResult>(value).getResultNumber()];
+    return init.getDefiningOp<tensor::EmptyOp>() ? Place{value} : place(init);
+  }
   auto slice = value.getDefiningOp<tensor::ExtractSliceOp>();
   if (!slice)
     return Place{value};
@@ -190,27 +203,27 @@ LogicalResult FunctionPlanner::assignSpaces() {
     FailureOr<Place> at = place(operand.get());
     if (failed(at))
       return failure();
-    if (!at->root.getDefiningOp<tensor::EmptyOp>() || at->stride)
+    if (!at->root.getDefiningOp<kernel::CallOp>() || at->stride)
       return ret->emitOpError("expected result ")
              << operand.getOperandNumber() << " to be computed by a call";
     roots[at->root] = {Space::Output, 0};
   }
 
   Arena arena, stack;
-  DenseMap<Value, unsigned> inArena, onStack;
+  llvm::MapVector<Value, unsigned> inArena, onStack;
   for (auto [step, phase] : llvm::enumerate(phases))
     for (kernel::CallOp call : phase)
-      for (Value operand : call.getOperands()) {
+      for (Value operand : buffersOf(call)) {
         FailureOr<Place> at = place(operand);
         if (failed(at))
           return failure();
         if (roots.contains(at->root))
           continue;
         // The out of a replicated call is each thread's own.
-        bool own = llvm::any_of(at->root.getUsers(), [](Operation *user) {
-          auto call = dyn_cast<kernel::CallOp>(user);
-          return call && call.getReplicated();
-        });
+        auto producer = at->root.getDefiningOp<kernel::CallOp>();
+        if (!producer)
+          return call.emitOpError("reads a value that no call computes");
+        bool own = producer.getReplicated();
         auto [entry, fresh] =
             (own ? onStack : inArena).try_emplace(at->root, 0);
         Arena &owner = own ? stack : arena;
@@ -263,7 +276,7 @@ LogicalResult FunctionPlanner::rewrite() {
   for (auto &phase : phases) {
     SmallVector<SmallVector<Value>> operands(phase.size());
     for (auto [index, call] : llvm::enumerate(phase))
-      for (Value operand : call.getOperands()) {
+      for (Value operand : buffersOf(call)) {
         FailureOr<Value> at = buffer(operand, builder);
         if (failed(at))
           return failure();
