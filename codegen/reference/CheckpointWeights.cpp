@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/reference/CheckpointWeights.h"
+
+#include "codegen/pack/Formats.h"
+#include "codegen/pack/Rope.h"
+#include "frontend/Errors.h"
+
+using namespace mlir;
+using namespace lfmc;
+
+static pack::Format formatOf(DType type) {
+  return type == DType::BF16  ? pack::Format::BF16
+         : type == DType::F16 ? pack::Format::F16
+                              : pack::Format::F32;
+}
+
+static pack::Format formatOf(lfm2::StoredKind kind) {
+  return kind == lfm2::StoredKind::BF16  ? pack::Format::BF16
+         : kind == lfm2::StoredKind::F16 ? pack::Format::F16
+                                         : pack::Format::F32;
+}
+
+llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
+                                       lfm2::WeightOp weight,
+                                       llvm::MutableArrayRef<float> values) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto stored = cast<lfm2::StoredAttr>(type.getEncoding());
+  pack::Format format = formatOf(stored.getKind());
+  std::string_view name = weight.getSymName();
+
+  auto *raw = reinterpret_cast<uint8_t *>(values.data());
+  if (auto table = dyn_cast<lfm2::RopeTableAttr>(weight.getSource())) {
+    lfm2::RopeAttr rope = table.getRope();
+    pack::ropeRows(pack::ropeInverseFrequencies(
+                       rope.getTheta().getValueAsDouble(), rope.getDim()),
+                   0, type.getDimSize(0), values.data());
+  } else {
+    size_t filled = 0;
+    for (StringAttr key :
+         cast<lfm2::SourceAttr>(weight.getSource()).getTensors()) {
+      const TensorInfo *info = checkpoint.find(key);
+      if (!info)
+        return makeError("weight @{}: the checkpoint has no tensor {}", name,
+                         inQuotes(key));
+      size_t count = info->numElements();
+      if (count > values.size() - filled)
+        return makeError("weight @{}: expected {} elements in all, found more "
+                         "with tensor {}",
+                         name, values.size(), inQuotes(key));
+      if (!pack::convert(formatOf(info->dtype), checkpoint.bytes(key).data(),
+                         pack::Format::F32, raw + filled * sizeof(float),
+                         count))
+        return makeError("weight @{}: tensor {} holds a value that is not "
+                         "finite",
+                         name, inQuotes(key));
+      filled += count;
+    }
+    if (filled != values.size())
+      return makeError("weight @{}: expected {} elements, found {}", name,
+                       values.size(), filled);
+  }
+  if (format == pack::Format::F32)
+    return llvm::Error::success();
+  std::vector<uint8_t> rounded(values.size() * pack::formatBytes(format));
+  if (!pack::convert(pack::Format::F32, raw, format, rounded.data(),
+                     values.size()))
+    return makeError("weight @{}: a value is too large for {}", name,
+                     pack::formatName(format));
+  pack::convert(format, rounded.data(), pack::Format::F32, raw, values.size());
+  return llvm::Error::success();
+}
