@@ -6,23 +6,36 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
 
 using namespace llvm;
 
 namespace lfmc {
 
-std::string inQuotes(StringRef text) {
-  constexpr size_t limit = 160;
-  std::string out = "'";
-  for (unsigned char c : text.take_front(limit)) {
-    if (c < 0x20 || c == 0x7f)
+namespace {
+
+/// `text` on one line of at most `limit` bytes: control characters and what is
+/// not UTF-8 are escaped.
+std::string printable(StringRef text, size_t limit) {
+  size_t length = std::min(text.size(), limit);
+  // Not in the middle of a character.
+  while (length < text.size() && length > 0 && (text[length] & 0xc0) == 0x80)
+    --length;
+  bool isUtf8 = json::isUTF8(text.take_front(length));
+  std::string out;
+  for (unsigned char c : text.take_front(length)) {
+    if (c < 0x20 || c == 0x7f || (c >= 0x80 && !isUtf8))
       out += fmt::format("\\x{:02x}", c);
     else
       out += static_cast<char>(c);
   }
-  if (text.size() > limit)
-    out += "…";
-  return out + "'";
+  return length < text.size() ? out + "…" : out;
+}
+
+} // namespace
+
+std::string inQuotes(StringRef text) {
+  return "'" + printable(text, 160) + "'";
 }
 
 std::string shapeText(ArrayRef<int64_t> shape) {
@@ -52,7 +65,9 @@ Expected<std::unique_ptr<MemoryBuffer>> openRegularFile(StringRef path,
 std::string jsonErrorText(const nlohmann::json::exception &error) {
   StringRef text = error.what();
   size_t end = text.find("] ");
-  return (end == StringRef::npos ? text : text.drop_front(end + 2)).str();
+  // The parser quotes what it read last, which may be all of the file.
+  return printable(end == StringRef::npos ? text : text.drop_front(end + 2),
+                   240);
 }
 
 namespace {

@@ -36,7 +36,8 @@ llvm::Expected<nlohmann::json> parseJson(llvm::StringRef text,
 llvm::Expected<nlohmann::json> readJsonFile(llvm::StringRef path,
                                             uint64_t maxBytes);
 
-/// nlohmann's message without its "[json.exception…]" prefix.
+/// nlohmann's message without its "[json.exception…]" prefix, on one short
+/// line.
 std::string jsonErrorText(const nlohmann::json::exception &error);
 
 } // namespace lfmc
