@@ -37,14 +37,16 @@ void reference::registerLowering(MLIRContext &context) {
   context.loadAllAvailableDialects();
 }
 
+// Fusions list the parts of a location in program order: the last is that of
+// the op whose value is left.
 static bool isNamed(Location loc, StringRef name) {
-  bool found = false;
-  loc->walk([&](Location part) {
-    auto named = dyn_cast<NameLoc>(part);
-    found |= named && named.getName() == name;
-    return found ? WalkResult::interrupt() : WalkResult::advance();
-  });
-  return found;
+  while (auto fused = dyn_cast<FusedLoc>(loc)) {
+    if (fused.getLocations().empty())
+      return false;
+    loc = fused.getLocations().back();
+  }
+  auto named = dyn_cast<NameLoc>(loc);
+  return named && named.getName() == name;
 }
 
 static bool isFloatMatrix(Type type) {

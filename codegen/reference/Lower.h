@@ -18,9 +18,9 @@ void registerLowering(mlir::MLIRContext &context);
 
 /// Adds to the results of `function` the values called `names`, and returns the
 /// names found, in the order of the new results. A value is called NAME if the
-/// location of its op is, or is fused from, a NameLoc NAME; of several the last
-/// in program order counts. lfm2.param and ops that do not give a matrix of
-/// floats have no name.
+/// location of its op is a NameLoc NAME, or fused of several of which the last
+/// is; of several ops the last in program order counts. lfm2.param and ops that
+/// do not give a matrix of floats have no name.
 std::vector<std::string> tapValues(mlir::func::FuncOp function,
                                    llvm::ArrayRef<std::string> names);
 

@@ -43,10 +43,11 @@ public:
   ~ReferenceExecutor();
 
   /// Asks for intermediate values. A name is that of a location: an op carries
-  /// name N if its location is, or is fused from, a NameLoc N; of several ops
-  /// the last one counts ("model.layers.3" is the residual stream after layer
-  /// 3). Names that a function does not have are missing from its results.
-  /// Before the first run() only.
+  /// name N if its location is a NameLoc N, or fused of several of which the
+  /// last is (fusions list the op that gives the value last); of several ops
+  /// the last counts ("model.layers.3" is the residual stream after layer 3).
+  /// Names that a function does not have are missing from its results. Before
+  /// the first run() only.
   void setTaps(std::vector<std::string> names);
 
   /// Calls `function` with one input per argument; inputs are not changed.
