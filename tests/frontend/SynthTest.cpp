@@ -3,6 +3,7 @@
 
 #include "frontend/Checkpoint.h"
 #include "frontend/SynthTokenizer.h"
+#include "frontend/Tokenizer.h"
 
 #include <gtest/gtest.h>
 
@@ -242,6 +243,26 @@ TEST(SynthTokenizerTest, KnownIdsOfTheLargeVocabularies) {
     std::set<std::string> texts;
     for (const auto &[id, text] : t.added)
       EXPECT_TRUE(texts.insert(text).second) << text;
+  }
+}
+
+TEST_F(Synth, LargeTokenizersCompile) {
+  struct Size {
+    SynthTokenizer tokenizer;
+    int64_t rows;
+  };
+  for (const Size &size : {Size{SynthTokenizer::vocab65k(true), 65536},
+                           Size{SynthTokenizer::vocab128k(), 128000}}) {
+    std::ofstream(root / "tokenizer.json") << size.tokenizer.json();
+    auto tables = compileTokenizer(root.string(), size.rows);
+    ASSERT_TRUE(bool(tables)) << llvm::toString(tables.takeError());
+    // Every id has an entry of its own.
+    nlohmann::json vocab = nlohmann::json::parse(
+        contents(root / "tokenizer.json"))["model"]["vocab"];
+    EXPECT_EQ(int64_t(vocab.size()), size.tokenizer.size);
+    auto tooSmall = compileTokenizer(root.string(), size.tokenizer.size - 1);
+    ASSERT_FALSE(bool(tooSmall));
+    llvm::consumeError(tooSmall.takeError());
   }
 }
 

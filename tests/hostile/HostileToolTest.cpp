@@ -51,7 +51,7 @@ public:
 const testing::Environment *const goods =
     testing::AddGlobalTestEnvironment(new Goods);
 
-struct Run {
+struct Outcome {
   int exitCode = -1; // -1: did not exit by itself
   int signal = 0;
   long residentKiB = 0;
@@ -63,7 +63,7 @@ void limit(int resource, rlim_t value) {
   ::setrlimit(resource, &limits);
 }
 
-Run compile(const fs::path &checkpoint, const fs::path &output) {
+Outcome compile(const fs::path &checkpoint, const fs::path &output) {
   fs::path errorFile = root() / "stderr";
   pid_t child = ::fork();
   if (child == 0) {
@@ -81,7 +81,7 @@ Run compile(const fs::path &checkpoint, const fs::path &output) {
             "-o", output.c_str(), static_cast<char *>(nullptr));
     ::_exit(126);
   }
-  Run run;
+  Outcome run;
   int status = 0;
   struct rusage usage = {};
   auto deadline = std::chrono::steady_clock::now() + maxWall;
@@ -109,7 +109,7 @@ TEST_P(HostileTool, FailsCleanly) {
   fs::copy(root() / (entry.base == Base::Single ? "single" : "sharded"), input,
            fs::copy_options::recursive);
   entry.mutate(input);
-  Run run = compile(input, output);
+  Outcome run = compile(input, output);
 
   EXPECT_EQ(run.signal, 0) << ::strsignal(run.signal) << "\n" << run.errors;
   EXPECT_GT(run.exitCode, 0) << run.errors;
@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, HostileTool, testing::ValuesIn(allCases()),
 TEST(HostileToolSuite, GoodCheckpointsCompile) {
   for (const char *name : {"single", "sharded"}) {
     fs::path output = root() / (std::string("out-") + name);
-    Run run = compile(root() / name, output);
+    Outcome run = compile(root() / name, output);
     EXPECT_EQ(run.exitCode, 0) << run.errors;
     EXPECT_TRUE(fs::exists(output) && !fs::is_empty(output));
   }
@@ -144,7 +144,7 @@ TEST(HostileToolSuite, GoodCheckpointsCompile) {
 TEST(HostileToolSuite, UnwritableOutputIsAnError) {
   fs::path file = root() / "file";
   writeFile(file, "precious");
-  Run run = compile(root() / "single", file / "out");
+  Outcome run = compile(root() / "single", file / "out");
   EXPECT_GT(run.exitCode, 0);
   EXPECT_LT(run.exitCode, 126) << run.errors;
   EXPECT_FALSE(run.errors.empty());
