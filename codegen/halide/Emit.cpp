@@ -74,6 +74,38 @@ private:
   }
   const std::set<std::string> &names;
 };
+
+// Adds the prefetches of a pipeline to its loop, one per cache line.
+class AddPrefetch : public Halide::Internal::IRMutator {
+public:
+  explicit AddPrefetch(const Prefetch &prefetch) : prefetch(prefetch) {}
+
+private:
+  using IRMutator::visit;
+  Halide::Internal::Stmt visit(const Halide::Internal::For *loop) override {
+    using namespace Halide::Internal;
+    if (!ends_with(loop->name, "." + prefetch.loop))
+      return IRMutator::visit(loop);
+    const int line = 64 / prefetch.type.bytes();
+    std::vector<Stmt> body = {loop->body};
+    Halide::Expr base =
+        Variable::make(Halide::type_of<void *>(), prefetch.buffer);
+    Halide::Expr iteration = Variable::make(Halide::Int(32), loop->name);
+    for (int stream : prefetch.streams)
+      for (int i = 0; i < prefetch.elementsPerIteration; i += line)
+        body.push_back(Evaluate::make(Call::make(
+            prefetch.type, Call::prefetch,
+            {base,
+             iteration * prefetch.elementsPerIteration +
+                 (stream + i + prefetch.bytesAhead / prefetch.type.bytes()),
+             1, line},
+            Call::Intrinsic)));
+    return For::make(loop->name, loop->min, loop->extent, loop->for_type,
+                     loop->partition_policy, loop->device_api,
+                     Block::make(body));
+  }
+  const Prefetch &prefetch;
+};
 } // namespace
 
 static void installReporter() {
@@ -100,6 +132,8 @@ static Halide::Module lower(const Pipeline &pipeline, const std::string &symbol,
     outputs.insert(output.name());
   for (Halide::Internal::LoweredFunc &func : module.functions()) {
     func.body = UnalignedLoads(outputs).mutate(func.body);
+    if (pipeline.prefetch.bytesAhead)
+      func.body = AddPrefetch(pipeline.prefetch).mutate(func.body);
     std::rotate(func.args.begin() + pipeline.inputs.size(),
                 func.args.end() - pipeline.outputs.size(), func.args.end());
   }

@@ -67,11 +67,22 @@ struct Machine {
 
 Machine machineOf(const Halide::Target &target);
 
+/// A software prefetch of an input that one loop streams through. Halide's own
+/// directive walks each region in an inner loop, at a stride of its own choice.
+struct Prefetch {
+  std::string buffer, loop;      // argument's name; the loop's variable
+  Halide::Type type;             // of the buffer
+  int elementsPerIteration = 0;  // of each stream
+  int bytesAhead = 0;            // 0: no prefetch
+  std::vector<int> streams = {}; // first element of each
+};
+
 /// A kernel as Halide sees it. `inputs` and `scalars` in call order.
 struct Pipeline {
   std::vector<Halide::ImageParam> inputs;
   std::vector<Halide::Func> outputs;
   std::vector<Halide::Param<int32_t>> scalars;
+  Prefetch prefetch = {};
 };
 
 /// One family: its name, the arguments for given parameters, its builder.

@@ -1,13 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Halide microkernels: small single-threaded functions of static shape, called
-// from loops that codegen/llvm emits (registers here, caches and threads there).
+// from loops that codegen/llvm emits (registers here, caches and threads
+// there).
 //
 // Every extent and stride is a compile-time constant taken from the kernel's
 // parameters. A buffer argument's halide_buffer_t needs only its `host` field
 // filled: host points at the first element of the tile, everything else is
 // folded into the code. Scalars are passed by value after the buffers of the
-// list below, in its order. No function allocates or calls a library function.
+// list below, in its order. No function allocates or calls a library function;
+// each returns 0. Pointers need no alignment beyond their element's.
+//
+// The families are (files of this folder state formulas, parameters, layouts):
+//   linear            x w [bias] [res] y       Linear.cpp
+//   rms_norm          x g y                    RmsNorm.cpp
+//   rope              x [g] table y            Rope.cpp
+//   copy, add, swiglu x y; a b y; gate up y    Pointwise.cpp
+//   short_conv        b cg x w [bias] s y      ShortConv.cpp
+//   short_conv_push   b x s                    ShortConv.cpp
+//   attention_block   q k v m_in l_in acc_in m l acc, limit   Attention.cpp
+//   attention_finish  l acc y                  Attention.cpp
+//   embed             w y                      Embed.cpp
+// Strides count elements. An unknown or missing parameter is an error. An
+// output may be the same memory as an input only in linear (y = res), add,
+// swiglu and attention_finish (dense), element by element.
 #ifndef LFMC_CODEGEN_HALIDE_MICROKERNEL_H
 #define LFMC_CODEGEN_HALIDE_MICROKERNEL_H
 

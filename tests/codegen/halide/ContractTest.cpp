@@ -109,6 +109,32 @@ TEST_F(Files, TextFormsNameTheSymbol) {
   EXPECT_THAT(read("k.stmt"), HasSubstr("kernel_symbol"));
 }
 
+TEST_F(Files, OneTokenPrefetchesItsWeights) {
+  // Several panels, and not the first kernel of the process.
+  MicroKernel kernel = smallest("linear");
+  kernel.ints["panels"] = 2;
+  kernel.ints["k"] = 64;
+  for (int tokens : {4, 1}) {
+    kernel.ints["tokens"] = tokens;
+    EXPECT_EQ(emitTo(kernel, Emit::Assembly, "k.s"), "");
+    EXPECT_EQ(read("k.s").find("prefetch") != std::string::npos, tokens == 1);
+  }
+  kernel.ints["prefetch"] = 0;
+  EXPECT_EQ(emitTo(kernel, Emit::Assembly, "k.s"), "");
+  EXPECT_EQ(read("k.s").find("prefetch"), std::string::npos);
+}
+
+TEST_F(Files, WidestRegistersAreUsed) {
+  MicroKernel kernel = smallest("linear");
+  kernel.ints["rows"] = 16;
+  EXPECT_EQ(
+      emitTo(kernel, Emit::Assembly, "k.s", "x86-64-linux-avx512_skylake"), "");
+  EXPECT_THAT(read("k.s"), HasSubstr("zmm"));
+  EXPECT_EQ(emitTo(kernel, Emit::Assembly, "k.s"), "");
+  EXPECT_THAT(read("k.s"), HasSubstr("ymm"));
+  EXPECT_THAT(read("k.s"), HasSubstr("vfmadd"));
+}
+
 TEST_F(Files, SameKernelSameObject) {
   for (const std::string &family : families()) {
     EXPECT_EQ(emitTo(smallest(family), Emit::Object, "a.o"), "");

@@ -195,10 +195,10 @@ TEST_P(LinearTest, Swiglu) {
   std::vector<Case> cases;
   for (int wtype : {F32, BF16, F16})
     for (int rows : {2, 16, 64})
-      for (int tokens : {1, 4})
+      for (int tokens : {1, 3})
         cases.push_back(makeCase({.wtype = wtype,
                                   .rows = rows,
-                                  .panels = 2,
+                                  .panels = tokens == 1 ? 2 : 1,
                                   .tokens = tokens,
                                   .k = 36,
                                   .swiglu = true}));
