@@ -29,6 +29,10 @@ LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
+static std::string dimText(int64_t dim) {
+  return ShapedType::isDynamic(dim) ? "?" : std::to_string(dim);
+}
+
 LogicalResult
 StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
                            function_ref<InFlightDiagnostic()> emitError) const {
@@ -47,14 +51,14 @@ StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
   // (C3); a dynamic dimension is divided by nothing but 1.
   if (ShapedType::isDynamic(shape[0]) ? rows != 1 : shape[0] % rows)
     return emitError() << "expected a number of rows divisible by " << rows
-                       << ", the rows of a panel, found " << shape[0];
+                       << ", the rows of a panel, found " << dimText(shape[0]);
   if (layout.getHalves() && rows % 2) // (C3)
     return emitError() << "expected an even number of rows a panel of two "
                           "halves, found "
                        << rows;
   if (ShapedType::isDynamic(shape[1]) ? depth != 1 : shape[1] % depth) // (C4)
     return emitError() << "expected a number of columns divisible by " << depth
-                       << ", the depth of a panel, found " << shape[1];
+                       << ", the depth of a panel, found " << dimText(shape[1]);
   return success();
 }
 
