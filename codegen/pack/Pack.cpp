@@ -282,25 +282,32 @@ Expected<uint64_t> weightsFileBytes(mlir::ModuleOp module) {
   return fileBytes(*weights);
 }
 
-Expected<PackedWeights> packWeights(mlir::ModuleOp module,
-                                    const WeightSource &source, StringRef path,
-                                    const PackOptions &options) {
-  Expected<std::vector<PlannedWeight>> weights = planWeights(module, source);
-  if (!weights)
-    return weights.takeError();
+Expected<PackedWeights> pack::packPlanned(std::vector<PlannedWeight> weights,
+                                          const SafeTensors &tensors,
+                                          StringRef path,
+                                          const PackOptions &options) {
   Expected<sys::fs::TempFile> temp =
       sys::fs::TempFile::create(path + ".%%%%%%%%.tmp");
   if (!temp)
     return makeError("cannot write {}: {}", path.str(),
                      toString(temp.takeError()));
   Expected<PackedWeights> result =
-      packTo(temp->FD, path, std::move(*weights), source.tensors, options);
+      packTo(temp->FD, path, std::move(weights), tensors, options);
   if (!result)
     return joinErrors(result.takeError(), temp->discard());
   if (Error error = temp->keep(path))
     return makeError("cannot write {}: {}", path.str(),
                      toString(std::move(error)));
   return result;
+}
+
+Expected<PackedWeights> packWeights(mlir::ModuleOp module,
+                                    const WeightSource &source, StringRef path,
+                                    const PackOptions &options) {
+  Expected<std::vector<PlannedWeight>> weights = planWeights(module, source);
+  if (!weights)
+    return weights.takeError();
+  return packPlanned(std::move(*weights), source.tensors, path, options);
 }
 
 } // namespace lfmc

@@ -142,9 +142,8 @@ Expected<std::vector<PlannedWeight>> plan(mlir::ModuleOp module,
         return error;
     weights.push_back(std::move(*weight));
   }
-  llvm::sort(weights, [](const auto &a, const auto &b) {
-    return a.offset < b.offset;
-  });
+  llvm::sort(weights,
+             [](const auto &a, const auto &b) { return a.offset < b.offset; });
   if (Error error = checkOffsets(weights))
     return error;
   return weights;

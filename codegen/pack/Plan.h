@@ -32,6 +32,12 @@ llvm::Expected<std::vector<PlannedWeight>> planOffsets(mlir::ModuleOp module);
 llvm::Expected<std::vector<PlannedWeight>> planWeights(mlir::ModuleOp module,
                                                        const WeightSource &);
 
+/// packWeights for a plan of planWeights; reads no IR.
+llvm::Expected<PackedWeights> packPlanned(std::vector<PlannedWeight> weights,
+                                          const SafeTensors &tensors,
+                                          llvm::StringRef path,
+                                          const PackOptions &options = {});
+
 /// Size of the file.
 uint64_t fileBytes(llvm::ArrayRef<PlannedWeight> weights);
 

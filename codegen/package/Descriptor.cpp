@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/package/Descriptor.h"
+
+#include "frontend/Errors.h"
+#include "runtime/include/lfm/program.h"
+
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/DataLayout.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <cstddef>
+#include <mutex>
+
+using namespace llvm;
+
+namespace lfmc {
+namespace {
+
+// Builds a constant struct field by field and remembers where C puts each, so
+// that the two layouts can be compared.
+class StructBuilder {
+public:
+  void add(Constant *value, size_t offset, const char *name) {
+    fields.push_back(value);
+    wanted.push_back({offset, name});
+  }
+
+  Expected<Constant *> finish(LLVMContext &context, const DataLayout &layout,
+                              size_t bytes, const char *name) const {
+    Constant *constant = ConstantStruct::getAnon(context, fields);
+    auto *type = cast<StructType>(constant->getType());
+    const StructLayout *places = layout.getStructLayout(type);
+    for (size_t i = 0; i < fields.size(); ++i)
+      if (places->getElementOffset(i).getFixedValue() != wanted[i].offset)
+        return makeError("{}.{}: expected offset {} on this target, found {}",
+                         name, wanted[i].name, wanted[i].offset,
+                         places->getElementOffset(i).getFixedValue());
+    if (places->getSizeInBytes().getFixedValue() != bytes)
+      return makeError("{}: expected {} bytes on this target, found {}", name,
+                       bytes, places->getSizeInBytes().getFixedValue());
+    return constant;
+  }
+
+private:
+  struct Field {
+    size_t offset;
+    const char *name;
+  };
+  std::vector<Constant *> fields;
+  std::vector<Field> wanted;
+};
+
+#define FIELD(type, name) offsetof(type, name), #name
+
+class DescriptorModule {
+public:
+  DescriptorModule(const ProgramInfo &info, const TargetMachine &machine)
+      : info(info), module(info.name + "_descriptor", context) {
+    module.setTargetTriple(machine.getTargetTriple());
+    module.setDataLayout(machine.createDataLayout());
+  }
+
+  Error build();
+  Module &get() { return module; }
+
+private:
+  ConstantInt *int32(int64_t value) {
+    return ConstantInt::getSigned(Type::getInt32Ty(context), value);
+  }
+  ConstantInt *uint32(uint32_t value) {
+    return ConstantInt::get(Type::getInt32Ty(context), value);
+  }
+  ConstantInt *int64(uint64_t value) {
+    return ConstantInt::get(Type::getInt64Ty(context), value);
+  }
+  Constant *number(float value) {
+    return ConstantFP::get(Type::getFloatTy(context), value);
+  }
+  Constant *hidden(Constant *initializer, const Twine &name, uint64_t align);
+  Constant *text(StringRef value, const Twine &name);
+  Constant *entry(const char *suffix);
+  Expected<Constant *> states();
+  Expected<Constant *> sampling();
+
+  const ProgramInfo &info;
+  LLVMContext context;
+  Module module;
+};
+
+Constant *DescriptorModule::hidden(Constant *initializer, const Twine &name,
+                                   uint64_t align) {
+  auto *global =
+      new GlobalVariable(module, initializer->getType(), /*isConstant=*/true,
+                         GlobalValue::PrivateLinkage, initializer, name);
+  global->setAlignment(Align(align));
+  return global;
+}
+
+Constant *DescriptorModule::text(StringRef value, const Twine &name) {
+  return hidden(ConstantDataArray::getString(context, value), name, 1);
+}
+
+Constant *DescriptorModule::entry(const char *suffix) {
+  Type *pointer = PointerType::getUnqual(context);
+  auto *type = FunctionType::get(Type::getVoidTy(context),
+                                 {pointer, pointer, Type::getInt32Ty(context)},
+                                 /*isVarArg=*/false);
+  auto *function = Function::Create(type, GlobalValue::ExternalLinkage,
+                                    info.name + suffix, module);
+  function->setVisibility(GlobalValue::HiddenVisibility);
+  return function;
+}
+
+Expected<Constant *> DescriptorModule::states() {
+  std::vector<Constant *> rows;
+  for (const StateInfo &state : info.states) {
+    StructBuilder row;
+    row.add(text(state.name, "state"), FIELD(lfm_state_info, name));
+    row.add(int64(state.offset), FIELD(lfm_state_info, offset));
+    row.add(int64(state.bytes), FIELD(lfm_state_info, bytes));
+    row.add(int64(state.bytesPerToken), FIELD(lfm_state_info, bytes_per_token));
+    Expected<Constant *> done =
+        row.finish(context, module.getDataLayout(), sizeof(lfm_state_info),
+                   "lfm_state_info");
+    if (!done)
+      return done;
+    rows.push_back(*done);
+  }
+  if (rows.empty())
+    return ConstantPointerNull::get(PointerType::getUnqual(context));
+  auto *type = ArrayType::get(rows[0]->getType(), rows.size());
+  return hidden(ConstantArray::get(type, rows), "states", 8);
+}
+
+Expected<Constant *> DescriptorModule::sampling() {
+  const SamplingDefaults &from = info.sampling;
+  // do_sample = false is how a checkpoint asks for the most likely token.
+  float temperature = from.doSample == 0 ? 0 : from.temperature;
+  StructBuilder to;
+  to.add(number(temperature), FIELD(lfm_sampling_defaults, temperature));
+  to.add(number(from.topP), FIELD(lfm_sampling_defaults, top_p));
+  to.add(number(from.minP), FIELD(lfm_sampling_defaults, min_p));
+  to.add(number(from.repetitionPenalty),
+         FIELD(lfm_sampling_defaults, repetition_penalty));
+  to.add(int32(from.topK), FIELD(lfm_sampling_defaults, top_k));
+  return to.finish(context, module.getDataLayout(),
+                   sizeof(lfm_sampling_defaults), "lfm_sampling_defaults");
+}
+
+Error DescriptorModule::build() {
+  Expected<Constant *> stateTable = states();
+  if (!stateTable)
+    return stateTable.takeError();
+  Expected<Constant *> defaults = sampling();
+  if (!defaults)
+    return defaults.takeError();
+  Constant *null = ConstantPointerNull::get(PointerType::getUnqual(context));
+  Constant *eos =
+      info.eos.empty()
+          ? null
+          : hidden(ConstantDataArray::get(
+                       context, ArrayRef(reinterpret_cast<const uint32_t *>(
+                                             info.eos.data()),
+                                         info.eos.size())),
+                   "eos", 4);
+  Constant *tokenizer =
+      info.tokenizer.empty()
+          ? null
+          : hidden(ConstantDataArray::getString(context, info.tokenizer,
+                                                /*AddNull=*/false),
+                   "tokenizer", 64);
+
+  StructBuilder b;
+  b.add(uint32(LFM_PROGRAM_ABI), FIELD(lfm_program, abi));
+  b.add(uint32(sizeof(lfm_program)), FIELD(lfm_program, bytes));
+  b.add(text(info.name, "name"), FIELD(lfm_program, name));
+  b.add(text(info.target->name, "target"), FIELD(lfm_program, target));
+  b.add(text(info.compiler, "compiler"), FIELD(lfm_program, compiler));
+  b.add(uint32(info.target->cpuFeatures), FIELD(lfm_program, cpu_features));
+  b.add(int32(info.vocabSize), FIELD(lfm_program, vocab_size));
+  b.add(int32(info.hiddenSize), FIELD(lfm_program, hidden_size));
+  b.add(int32(info.maxContext), FIELD(lfm_program, max_context));
+  b.add(int32(info.maxPrefill), FIELD(lfm_program, max_prefill));
+  b.add(ConstantDataArray::get(context, info.weightsId),
+        FIELD(lfm_program, weights_id));
+  b.add(int64(info.weightsBytes), FIELD(lfm_program, weights_bytes));
+  b.add(int64(info.stateBytes), FIELD(lfm_program, state_bytes));
+  b.add(int64(info.arenaBytes), FIELD(lfm_program, arena_bytes));
+  b.add(entry("_decode"), FIELD(lfm_program, decode));
+  b.add(entry("_prefill"), FIELD(lfm_program, prefill));
+  b.add(entry("_head"), FIELD(lfm_program, head));
+  b.add(*stateTable, FIELD(lfm_program, states));
+  b.add(int32(info.states.size()), FIELD(lfm_program, state_count));
+  b.add(int32(info.bos), FIELD(lfm_program, bos));
+  b.add(int32(info.pad), FIELD(lfm_program, pad));
+  b.add(eos, FIELD(lfm_program, eos));
+  b.add(int32(info.eos.size()), FIELD(lfm_program, eos_count));
+  b.add(*defaults, FIELD(lfm_program, sampling));
+  b.add(tokenizer, FIELD(lfm_program, tokenizer));
+  b.add(int64(info.tokenizer.size()), FIELD(lfm_program, tokenizer_bytes));
+  Expected<Constant *> program = b.finish(context, module.getDataLayout(),
+                                          sizeof(lfm_program), "lfm_program");
+  if (!program)
+    return program.takeError();
+  auto *global = new GlobalVariable(
+      module, (*program)->getType(), /*isConstant=*/true,
+      GlobalValue::ExternalLinkage, *program, info.name + "_program");
+  global->setAlignment(Align(8));
+  return Error::success();
+}
+
+Expected<std::unique_ptr<TargetMachine>> createMachine(const Target &target) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    InitializeAllTargetInfos();
+    InitializeAllTargets();
+    InitializeAllTargetMCs();
+    InitializeAllAsmPrinters();
+  });
+  std::string message;
+  Triple triple(target.triple);
+  const llvm::Target *found = TargetRegistry::lookupTarget(triple, message);
+  if (!found)
+    return makeError("target {}: {}", target.name.str(), message);
+  std::unique_ptr<TargetMachine> machine(found->createTargetMachine(
+      triple, target.cpu, target.features, TargetOptions(), Reloc::PIC_));
+  if (!machine)
+    return makeError("target {}: LLVM has no code generator for {}",
+                     target.name.str(), target.triple.str());
+  return machine;
+}
+
+} // namespace
+
+Expected<ObjectFile> generateDescriptor(const ProgramInfo &info) {
+  Expected<std::unique_ptr<TargetMachine>> machine =
+      createMachine(*info.target);
+  if (!machine)
+    return machine.takeError();
+  DescriptorModule module(info, **machine);
+  if (Error error = module.build())
+    return error;
+  ObjectFile object;
+  object.name = "descriptor.o";
+  raw_svector_ostream stream(object.bytes);
+  legacy::PassManager passes;
+  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr,
+                                      CodeGenFileType::ObjectFile))
+    return makeError("target {}: cannot write object files",
+                     info.target->name.str());
+  passes.run(module.get());
+  return object;
+}
+
+} // namespace lfmc

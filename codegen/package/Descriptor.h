@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// NAME_program, the constant `lfm_program` that an application hands to the
+// runtime, as an object file.
+#ifndef LFMC_CODEGEN_PACKAGE_DESCRIPTOR_H
+#define LFMC_CODEGEN_PACKAGE_DESCRIPTOR_H
+
+#include "codegen/Codegen.h"
+#include "frontend/ModelConfig.h"
+
+#include <array>
+
+namespace lfmc {
+
+/// One entry of lfm_program.states.
+struct StateInfo {
+  std::string name;
+  uint64_t offset = 0, bytes = 0;
+  uint64_t bytesPerToken = 0; ///< 0: recurrent
+};
+
+/// The fields of lfm_program, see runtime/include/lfm/program.h.
+struct ProgramInfo {
+  std::string name; ///< C identifier; entries are NAME_decode, …
+  const Target *target = nullptr;
+  std::string compiler;
+  int64_t vocabSize = 0, hiddenSize = 0, maxContext = 0, maxPrefill = 0;
+  std::array<uint8_t, 16> weightsId{};
+  uint64_t weightsBytes = 0, stateBytes = 0, arenaBytes = 0;
+  std::vector<StateInfo> states;
+  int32_t bos = -1, pad = -1;
+  std::vector<int32_t> eos;
+  SamplingDefaults sampling;
+  std::string tokenizer; ///< tables as in tokenizer_format.h; empty: none
+};
+
+/// Compiles the descriptor for its target. Its only visible symbol is
+/// NAME_program; it refers to the three entries.
+llvm::Expected<ObjectFile> generateDescriptor(const ProgramInfo &info);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_PACKAGE_DESCRIPTOR_H

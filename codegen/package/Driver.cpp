@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/package/Driver.h"
+
+#include "dialects/Register.h"
+#include "frontend/Errors.h"
+#include "frontend/ImportLfm2.h"
+#include "frontend/Tokenizer.h"
+#include "passes/Pipeline.h"
+#include "runtime/include/lfm/tokenizer_format.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <thread>
+
+using namespace llvm;
+
+namespace lfmc {
+
+std::string compilerVersion() { return "lfmc " LFMC_VERSION; }
+
+// One line: the message and where; a tensor or layer where the location has
+// one.
+static std::string diagnosticLine(const mlir::Diagnostic &diagnostic) {
+  std::string text = diagnostic.str(), place;
+  diagnostic.getLocation()->walk([&](mlir::Location location) {
+    if (auto named = dyn_cast<mlir::NameLoc>(location))
+      place = " (at " + inQuotes(named.getName()) + ")";
+    else if (isa<mlir::FileLineColLoc>(location))
+      raw_string_ostream(place) << " (at " << location << ")";
+    return place.empty() ? mlir::WalkResult::advance()
+                         : mlir::WalkResult::interrupt();
+  });
+  return text + place;
+}
+
+Compilation::Compilation(const CompileOptions &options) : options(options) {
+  mlir::DialectRegistry registry;
+  registerLfmcDialects(registry);
+  context.appendDialectRegistry(registry);
+  context.getDiagEngine().registerHandler([this](mlir::Diagnostic &diagnostic) {
+    std::string text = diagnosticLine(diagnostic);
+    for (const mlir::Diagnostic &note : diagnostic.getNotes())
+      text += "\n  note: " + diagnosticLine(note);
+    if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error)
+      diagnostics += (diagnostics.empty() ? "" : "\n") + text;
+    else if (this->options.remark)
+      this->options.remark(text);
+  });
+}
+
+Compilation::~Compilation() = default;
+
+Error Compilation::takeDiagnostics(const char *what) {
+  std::string text = std::move(diagnostics);
+  diagnostics.clear();
+  return makeError("{}", text.empty() ? fmt::format("{} failed", what) : text);
+}
+
+Expected<std::unique_ptr<Compilation>>
+Compilation::open(const CompileOptions &options) {
+  std::unique_ptr<Compilation> result(new Compilation(options));
+  Expected<const Target *> target = findTarget(options.target);
+  if (!target)
+    return target.takeError();
+  result->machine = *target;
+  Expected<Checkpoint> checkpoint = Checkpoint::open(options.checkpoint);
+  if (!checkpoint)
+    return checkpoint.takeError();
+  result->checkpoint.emplace(std::move(*checkpoint));
+  result->packageName = options.name;
+  if (options.name.empty()) {
+    SmallString<128> real;
+    if (sys::fs::real_path(options.checkpoint, real))
+      real = options.checkpoint;
+    result->packageName = lfmc::packageName(sys::path::filename(real).str());
+  } else if (!isPackageName(options.name)) {
+    return makeError("expected a name of letters, digits and '_' that starts "
+                     "with a letter, of at most 64 characters, found {}",
+                     inQuotes(options.name));
+  }
+  if (Error error = result->import())
+    return error;
+  return result;
+}
+
+Error Compilation::readTokenizer() {
+  if (!sys::fs::exists(checkpoint->tokenizerPath())) {
+    if (options.remark)
+      options.remark(
+          "the checkpoint has no tokenizer.json: the package will work "
+          "on token ids only");
+    return Error::success();
+  }
+  Expected<std::vector<uint8_t>> tables =
+      compileTokenizer(options.checkpoint, checkpoint->config().vocabSize);
+  if (!tables)
+    return tables.takeError();
+  tokenizer = std::move(*tables);
+  return Error::success();
+}
+
+Error Compilation::import() {
+  const ModelConfig &config = checkpoint->config();
+  for (const std::string &note : config.notes)
+    if (options.remark)
+      options.remark(note);
+  if (Error error = readTokenizer())
+    return error;
+  maxContext = options.maxContext;
+  if (!maxContext)
+    maxContext = std::min<int64_t>(4096, config.maxPositionEmbeddings);
+  maxPrefill = options.maxPrefill;
+  if (!maxPrefill)
+    maxPrefill = std::min<int64_t>(512, maxContext);
+  ImportOptions importing;
+  importing.weights = options.weights;
+  importing.maxContext = maxContext;
+  importing.maxPrefill = maxPrefill;
+  module = importLfm2(context, *checkpoint, importing);
+  return module ? Error::success() : takeDiagnostics("import");
+}
+
+Error Compilation::run(function_ref<void(mlir::OpPassManager &)> build) {
+  mlir::PassManager passes(&context);
+  build(passes);
+  return mlir::succeeded(passes.run(*module)) ? Error::success()
+                                              : takeDiagnostics("a pass");
+}
+
+Error Compilation::lower() {
+  if (Error error = run(buildGraphPipeline))
+    return error;
+  work = workJson(*module);
+  return run([&](mlir::OpPassManager &passes) {
+    buildKernelPipeline(passes, machine->name);
+  });
+}
+
+static std::string printed(mlir::ModuleOp module) {
+  std::string text;
+  raw_string_ostream stream(text);
+  module.print(stream);
+  return text;
+}
+
+Expected<std::string> Compilation::emit(EmitStage kind) {
+  if (kind == EmitStage::Lfm2) {
+    if (Error error = run(buildGraphPipeline))
+      return error;
+    return printed(*module);
+  }
+  if (Error error = lower())
+    return error;
+  if (kind == EmitStage::Kernel)
+    return printed(*module);
+  CodegenOptions codegen;
+  codegen.target = machine;
+  codegen.modelName = packageName;
+  codegen.jobs = options.jobs;
+  TextKind text = kind == EmitStage::Llvm       ? TextKind::Llvm
+                  : kind == EmitStage::Assembly ? TextKind::Assembly
+                                                : TextKind::HalideStmt;
+  Expected<std::string> result = generateText(*module, codegen, text);
+  if (!result && !diagnostics.empty())
+    return joinErrors(takeDiagnostics("code generation"), result.takeError());
+  return result;
+}
+
+static uint64_t moduleBytes(mlir::ModuleOp module, StringRef name) {
+  auto attribute = module->getAttrOfType<mlir::IntegerAttr>(name);
+  return attribute ? attribute.getInt() : 0;
+}
+
+ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
+  const ModelConfig &config = checkpoint->config();
+  ProgramInfo info;
+  info.name = packageName;
+  info.target = machine;
+  info.compiler = compilerVersion();
+  info.vocabSize = config.vocabSize;
+  info.hiddenSize = config.hiddenSize;
+  info.maxContext = maxContext;
+  info.maxPrefill = maxPrefill;
+  info.weightsId = packed.id;
+  info.weightsBytes = packed.fileBytes;
+  info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
+  info.arenaBytes = moduleBytes(*module, "kernel.arena_bytes");
+  info.states = stateTable(*module);
+  info.bos = config.bos;
+  info.pad = config.pad;
+  info.eos = config.eos;
+  info.sampling = config.sampling;
+  info.tokenizer.assign(tokenizer.begin(), tokenizer.end());
+  return info;
+}
+
+PackageFacts Compilation::facts() const {
+  const ModelConfig &config = checkpoint->config();
+  PackageFacts facts;
+  facts.name = packageName;
+  facts.compiler = compilerVersion();
+  facts.version = LFMC_VERSION;
+  facts.target = machine->name.str();
+  facts.maxContext = maxContext;
+  facts.model = fmt::format(
+      "LFM2 with {} parameters: {} layers, hidden size {}, vocabulary {}.",
+      config.parameterCount(), config.numLayers, config.hiddenSize,
+      config.vocabSize);
+  facts.hasTokenizer = !tokenizer.empty();
+  if (tokenizer.size() >= sizeof(lfm_tokenizer_header)) {
+    lfm_tokenizer_header header;
+    std::memcpy(&header, tokenizer.data(), sizeof header);
+    facts.hasChatTemplate = header.chat != 0;
+  }
+  return facts;
+}
+
+Json Compilation::manifest() const {
+  const ModelConfig &config = checkpoint->config();
+  uint64_t cacheBytes = 0;
+  for (const StateInfo &state : stateTable(*module))
+    cacheBytes += state.bytesPerToken;
+  Expected<uint64_t> fileBytes = weightsFileBytes(*module);
+  Json manifest = {
+      {"lfmc", manifestVersion},
+      {"name", packageName},
+      {"compiler", compilerVersion()},
+      {"model", modelJson(config)},
+      {"target",
+       {{"name", machine->name.str()},
+        {"triple", machine->triple.str()},
+        {"cpu", machine->cpu.str()},
+        {"features", machine->features.str()}}},
+      {"options",
+       {{"weights", options.weights
+                        ? lfm2::stringifyStoredKind(*options.weights).str()
+                        : "as stored"},
+        {"max_context", maxContext},
+        {"max_prefill", maxPrefill}}},
+      {"sizes",
+       {{"weights_bytes", fileBytes ? *fileBytes : 0},
+        {"state_bytes", moduleBytes(*module, "lfm2.state_bytes")},
+        {"state_bytes_per_token", cacheBytes},
+        {"arena_bytes", moduleBytes(*module, "kernel.arena_bytes")},
+        {"tokenizer_bytes", tokenizer.size()}}},
+      {"work", work}};
+  if (!fileBytes)
+    consumeError(fileBytes.takeError());
+  manifest.update(programJson(*module));
+  return manifest;
+}
+
+Expected<std::vector<ObjectFile>>
+Compilation::generate(std::vector<pack::PlannedWeight> planned,
+                      const std::string &weights, PackedWeights &packed) {
+  PackOptions packing;
+  packing.jobs = options.jobs;
+  CodegenOptions codegen;
+  codegen.target = machine;
+  codegen.modelName = packageName;
+  codegen.cacheDir = options.cacheDir;
+  codegen.jobs = options.jobs;
+  if (options.progress) {
+    packing.progress = [this](uint64_t done, uint64_t total) {
+      options.progress("weights", done, total);
+    };
+    codegen.progress = [this](unsigned done, unsigned total) {
+      options.progress("kernels", done, total);
+    };
+  }
+  // The packer waits for the disk while code generation computes. It works from
+  // the plan: code generation may change the module meanwhile.
+  std::string packError;
+  bool packFailed = false;
+  std::thread packer([&] {
+    Expected<PackedWeights> result = pack::packPlanned(
+        std::move(planned), checkpoint->tensors(), weights, packing);
+    packFailed = !result;
+    if (result)
+      packed = *result;
+    else
+      packError = toString(result.takeError());
+  });
+  Expected<std::vector<ObjectFile>> objects = generateObjects(*module, codegen);
+  packer.join();
+  if (!objects) {
+    if (!diagnostics.empty())
+      return joinErrors(takeDiagnostics("code generation"),
+                        objects.takeError());
+    return objects.takeError();
+  }
+  if (packFailed)
+    return makeError("{}", packError);
+  return objects;
+}
+
+Error Compilation::writePackage(StringRef path, bool force,
+                                const Installation &installation) {
+  Expected<StagedDirectory> directory = StagedDirectory::create(path, force);
+  if (!directory)
+    return directory.takeError();
+  WeightSource source{checkpoint->tensors(), [this](StringRef name) {
+                        return checkpoint->find(name);
+                      }};
+  Expected<std::vector<pack::PlannedWeight>> planned =
+      pack::planWeights(*module, source);
+  if (!planned)
+    return planned.takeError();
+  PackageContents contents;
+  contents.facts = facts();
+  contents.manifest = manifest();
+  Expected<std::string> weights = directory->file(packageName + ".weights");
+  if (!weights)
+    return weights.takeError();
+  PackedWeights packed;
+  Expected<std::vector<ObjectFile>> objects =
+      generate(std::move(*planned), *weights, packed);
+  if (!objects)
+    return objects.takeError();
+  Expected<ObjectFile> descriptor = generateDescriptor(programInfo(packed));
+  if (!descriptor)
+    return descriptor.takeError();
+  contents.objects.push_back(std::move(*descriptor));
+  for (ObjectFile &object : *objects)
+    contents.objects.push_back(std::move(object));
+  std::string id;
+  for (uint8_t byte : packed.id)
+    id += fmt::format("{:02x}", byte);
+  contents.manifest["weights_id"] = id;
+  if (Error error =
+          lfmc::writePackage(*directory, std::move(contents), installation))
+    return error;
+  return directory->commit();
+}
+
+} // namespace lfmc

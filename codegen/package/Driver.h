@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The compiler from end to end: checkpoint directory in, package out.
+#ifndef LFMC_CODEGEN_PACKAGE_DRIVER_H
+#define LFMC_CODEGEN_PACKAGE_DRIVER_H
+
+#include "codegen/pack/Plan.h"
+#include "codegen/package/Package.h"
+#include "dialects/lfm2/Lfm2.h"
+#include "frontend/Checkpoint.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <memory>
+#include <optional>
+
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
+
+namespace lfmc {
+
+/// "lfmc 0.1.0".
+std::string compilerVersion();
+
+struct CompileOptions {
+  std::string checkpoint;      ///< directory
+  std::string target = "host"; ///< see targets/Target.h
+  std::string name;            ///< empty: made of the directory's name
+  std::optional<lfm2::StoredKind> weights; ///< unset: as stored
+  int64_t maxContext = 0; ///< 0: 4096, or what the model allows
+  int64_t maxPrefill = 0; ///< 0: 512, or maxContext
+  unsigned jobs = 0;      ///< 0: all cores
+  std::string cacheDir;   ///< of compiled kernels; empty: none
+  /// Called with a stage ("kernels", "weights"), done and total; from any
+  /// thread, stages overlap.
+  std::function<void(const char *, uint64_t, uint64_t)> progress;
+  /// Gets warnings and remarks, one line each.
+  std::function<void(const std::string &)> remark;
+};
+
+/// What `lfmc compile --emit` prints.
+enum class EmitStage { Lfm2, Kernel, Llvm, Assembly, HalideStmt };
+
+/// One compilation. Errors of MLIR come back as llvm::Error with their notes,
+/// one line each, that name the checkpoint's tensors.
+class Compilation {
+public:
+  /// Opens the checkpoint and imports it.
+  static llvm::Expected<std::unique_ptr<Compilation>>
+  open(const CompileOptions &options);
+  ~Compilation();
+
+  /// Everything as text; runs the passes that it takes. Call once.
+  llvm::Expected<std::string> emit(EmitStage kind);
+
+  /// Runs all passes; needed before the two below. Call once.
+  llvm::Error lower();
+
+  /// What NAME.json says, without what only packing tells ("weights_id",
+  /// "files").
+  Json manifest() const;
+
+  /// Packs the weights and generates the code, side by side, and writes `path`.
+  llvm::Error writePackage(llvm::StringRef path, bool force,
+                           const Installation &installation);
+
+  const std::string &name() const { return packageName; }
+  const Target &target() const { return *machine; }
+
+private:
+  explicit Compilation(const CompileOptions &options);
+  llvm::Error import();
+  llvm::Error run(llvm::function_ref<void(mlir::OpPassManager &)> build);
+  llvm::Error takeDiagnostics(const char *what);
+  llvm::Error readTokenizer();
+  ProgramInfo programInfo(const PackedWeights &packed) const;
+  PackageFacts facts() const;
+  llvm::Expected<std::vector<ObjectFile>>
+  generate(std::vector<pack::PlannedWeight> planned, const std::string &weights,
+           PackedWeights &packed);
+
+  CompileOptions options;
+  std::string packageName;
+  const Target *machine = nullptr;
+  std::optional<Checkpoint> checkpoint;
+  std::vector<uint8_t> tokenizer; // empty: none
+  mlir::MLIRContext context;
+  std::string diagnostics; // of the errors so far
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  int64_t maxContext = 0, maxPrefill = 0;
+  Json work;
+};
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_PACKAGE_DRIVER_H

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The package directory: written beside its place, moved there when complete.
+#ifndef LFMC_CODEGEN_PACKAGE_PACKAGE_H
+#define LFMC_CODEGEN_PACKAGE_PACKAGE_H
+
+#include "codegen/package/Manifest.h"
+#include "codegen/package/Texts.h"
+
+namespace lfmc {
+
+/// The parts of lfmc's installation that go into packages.
+struct Installation {
+  std::string runtimeLibrary; ///< liblfm_runtime.a
+  std::string headers; ///< directory with the runtime's headers, "…/lfm"
+
+  /// Looks below the parent of the directory of the program `executable`:
+  /// lib/liblfm_runtime.a and include/lfm.
+  static llvm::Expected<Installation> find(llvm::StringRef executable);
+};
+
+/// A directory that will become `path`. Until commit() it has another name
+/// beside it; it is removed when this object dies or the process gets SIGINT.
+class StagedDirectory {
+public:
+  /// Checks that `path` may be replaced: it is absent, empty, or a package in
+  /// which nothing but the package's own files lies. `force` allows any
+  /// directory that holds no directory the process works in.
+  static llvm::Expected<StagedDirectory> create(llvm::StringRef path,
+                                                bool force);
+  StagedDirectory(StagedDirectory &&other);
+  ~StagedDirectory();
+
+  /// Path of a file in it that will be written; creates the folders above.
+  llvm::Expected<std::string> file(llvm::StringRef relative);
+  /// Writes a whole file.
+  llvm::Error write(llvm::StringRef relative, llvm::StringRef contents);
+  /// All files announced so far, relative.
+  const std::vector<std::string> &files() const { return names; }
+
+  /// Puts the directory in its place, at once where the system can exchange
+  /// names.
+  llvm::Error commit();
+
+private:
+  StagedDirectory() = default;
+  std::string target, stage;
+  std::vector<std::string> names;
+};
+
+/// What writePackage puts beside the weights, which are in the directory
+/// already (as NAME.weights).
+struct PackageContents {
+  PackageFacts facts;
+  std::vector<ObjectFile> objects;
+  Json manifest; ///< "files" is added
+};
+
+/// Writes library, header, example, build-system files and manifest. Does not
+/// commit.
+llvm::Error writePackage(StagedDirectory &directory, PackageContents contents,
+                         const Installation &installation);
+
+/// The manifest of the package in `directory`. The error says what is missing.
+llvm::Expected<Json> readManifest(llvm::StringRef directory);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_PACKAGE_PACKAGE_H
