@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-typedef struct lfm_program lfm_program; /* a compiled model; program.h */
+struct lfm_program; /* a compiled model; program.h */
 typedef struct lfm_model lfm_model;
 typedef struct lfm_session lfm_session;
 
@@ -62,7 +62,7 @@ typedef struct lfm_model_options {
  * null. On failure *model is null and, if message_bytes > 0, `message` holds a
  * sentence that names the file, what was found and what was wanted. Touches one
  * page of the file, unless LFM_MODEL_READ. */
-LFM_API lfm_status lfm_model_open(const lfm_program *program,
+LFM_API lfm_status lfm_model_open(const struct lfm_program *program,
                                   const char *weights_path,
                                   const lfm_model_options *options,
                                   lfm_model **model, char *message,
