@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/kernels/Peaks.h"
+
+#include <immintrin.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace lfmc::halide::bench {
+
+double threadSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec + time.tv_nsec * 1e-9;
+}
+
+bool runs(Level level) {
+  switch (level) {
+  case Level::V2:
+    return __builtin_cpu_supports("sse4.1");
+  case Level::V3:
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+  case Level::V4:
+    return __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq");
+  }
+  return false;
+}
+
+// Twelve independent chains cover the latency of two units. The empty asm keeps
+// each value in a register and the loop from being folded.
+#define LFMC_CHAINS(TYPE, SET, STEP)                                           \
+  TYPE a[12], x = SET(0.999f), y = SET(0.001f);                                \
+  for (int i = 0; i < 12; ++i)                                                 \
+    a[i] = SET(float(i));                                                      \
+  for (long n = 0; n < rounds; ++n) {                                          \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 12; ++i) {          \
+      a[i] = STEP;                                                             \
+      asm volatile("" : "+v"(a[i]));                                           \
+    }                                                                          \
+  }
+
+static void chainsV2(long rounds) {
+  LFMC_CHAINS(__m128, _mm_set1_ps, _mm_add_ps(_mm_mul_ps(a[i], x), y))
+}
+__attribute__((target("avx2,fma"))) static void chainsV3(long rounds) {
+  LFMC_CHAINS(__m256, _mm256_set1_ps, _mm256_fmadd_ps(a[i], x, y))
+}
+__attribute__((target("avx512f"))) static void chainsV4(long rounds) {
+  LFMC_CHAINS(__m512, _mm512_set1_ps, _mm512_fmadd_ps(a[i], x, y))
+}
+
+double flopPeak(Level level) {
+  const long rounds = 1000000;
+  const int lanes = level == Level::V2 ? 4 : level == Level::V3 ? 8 : 16;
+  double best = 0;
+  for (int run = 0; run < 20; ++run) {
+    double start = threadSeconds();
+    if (level == Level::V2)
+      chainsV2(rounds);
+    else if (level == Level::V3)
+      chainsV3(rounds);
+    else
+      chainsV4(rounds);
+    best =
+        std::max(best, rounds * 12.0 * lanes * 2 / (threadSeconds() - start));
+  }
+  return best;
+}
+
+double readPeak(const void *data, size_t bytes) {
+  const char *start = static_cast<const char *>(data);
+  double best = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    double begin = threadSeconds();
+    __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
+    for (const char *p = start; p + 64 <= start + bytes; p += 64) {
+      _mm_prefetch(p + 4096, _MM_HINT_T0);
+      auto part = [p](int i) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p) + i);
+      };
+      a = _mm_xor_si128(a, part(0));
+      b = _mm_xor_si128(b, part(1));
+      c = _mm_xor_si128(c, part(2));
+      d = _mm_xor_si128(d, part(3));
+    }
+    asm volatile("" : : "x"(a), "x"(b), "x"(c), "x"(d));
+    best = std::max(best, bytes / (threadSeconds() - begin));
+  }
+  return best;
+}
+
+} // namespace lfmc::halide::bench

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What this machine can do at most, measured in the same run as the kernels.
+#ifndef LFMC_BENCHMARKS_KERNELS_PEAKS_H
+#define LFMC_BENCHMARKS_KERNELS_PEAKS_H
+
+#include <cstddef>
+
+namespace lfmc::halide::bench {
+
+/// The x86-64 levels that the kernels are compiled for.
+enum class Level { V2, V3, V4 };
+
+/// Whether this CPU runs `level`.
+bool runs(Level level);
+
+/// f32 operations per second of one thread: fused multiply-adds (v3, v4) or
+/// separate multiplications and additions (v2) in registers. Best of several
+/// short runs, by thread CPU time.
+double flopPeak(Level level);
+
+/// Bytes per second at which one thread reads `bytes` of memory, by thread CPU
+/// time: best of several passes, sequential, with prefetch.
+double readPeak(const void *data, size_t bytes);
+
+/// CPU time of the calling thread in seconds.
+double threadSeconds();
+
+} // namespace lfmc::halide::bench
+
+#endif // LFMC_BENCHMARKS_KERNELS_PEAKS_H
