@@ -79,6 +79,7 @@ static LogicalResult checkBuffers(ModuleOp module) {
 
 static LogicalResult lower(ModuleOp module) {
   PassManager first(module.getContext());
+  first.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   first.addPass(createCanonicalizerPass());
   first.addPass(createCSEPass());
   first.addPass(bufferization::createOneShotBufferizePass());
@@ -133,8 +134,18 @@ LogicalResult buildExpansion(MacroBuilder &m, StringRef name,
   if (failed(lower(*scratch)))
     return decl.emitOpError("has an expansion that cannot be lowered");
 
-  auto lowered = scratch->lookupSymbol<LLVM::LLVMFuncOp>(symbol.getAttr());
   if (!m.out.lookupSymbol(symbol.getAttr())) {
+    // Tables of constants go with their function, under its name.
+    for (auto global : scratch->getOps<LLVM::GlobalOp>()) {
+      auto unique = StringAttr::get(
+          global.getContext(), global.getSymName() + "_" + symbol.getValue());
+      if (failed(SymbolTable::replaceAllSymbolUses(global, unique, *scratch)))
+        return decl.emitOpError("has a table that cannot be renamed");
+      global.setSymNameAttr(unique);
+      global.setLinkage(LLVM::Linkage::Internal);
+      m.out.push_back(global.clone());
+    }
+    auto lowered = scratch->lookupSymbol<LLVM::LLVMFuncOp>(symbol.getAttr());
     LLVM::LLVMFuncOp copy = lowered.clone();
     copy.setLinkage(LLVM::Linkage::Internal);
     m.out.push_back(copy);
