@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/Cache.h"
+
+#include "frontend/Errors.h"
+#include "tools/lfmc/Commands.h"
+#include "tools/lfmc/Progress.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/xxhash.h"
+
+#include <unistd.h>
+
+using namespace llvm;
+
+namespace lfmc::cli {
+
+std::string cacheDirectory() {
+  if (auto given = sys::Process::GetEnv("LFMC_CACHE_DIR"))
+    return *given;
+  if (auto base = sys::Process::GetEnv("XDG_CACHE_HOME"))
+    return *base + "/lfmc";
+  if (auto home = sys::Process::GetEnv("HOME"))
+    return *home + "/.cache/lfmc";
+  SmallString<64> temporary;
+  sys::path::system_temp_directory(/*ErasedOnReboot=*/false, temporary);
+  return fmt::format("{}/lfmc-{}", temporary.str().str(), ::getuid());
+}
+
+static std::string hex(XXH128_hash_t hash) {
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+// Contents of a file, or of a large one what changes when it is written again.
+static Expected<std::string> fileIdentity(const std::string &path) {
+  constexpr uint64_t whole = 64 << 20, step = 1 << 20, sample = 4096;
+  sys::fs::file_status status;
+  if (std::error_code code = sys::fs::status(path, status))
+    return makeError("cannot read {}: {}", path, code.message());
+  auto file = MemoryBuffer::getFile(path, /*IsText=*/false,
+                                    /*RequiresNullTerminator=*/false);
+  if (!file)
+    return makeError("cannot read {}: {}", path, file.getError().message());
+  ArrayRef<uint8_t> bytes = arrayRefFromStringRef((*file)->getBuffer());
+  if (bytes.size() <= whole)
+    return hex(xxh3_128bits(bytes));
+  std::string identity =
+      fmt::format("{} {}", bytes.size(),
+                  status.getLastModificationTime().time_since_epoch().count());
+  for (uint64_t at = 0; at < bytes.size(); at += step)
+    identity += hex(xxh3_128bits(
+        bytes.slice(at, std::min<uint64_t>(sample, bytes.size() - at))));
+  return hex(xxh3_128bits(arrayRefFromStringRef(identity)));
+}
+
+Expected<std::string> checkpointFingerprint(StringRef directory) {
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (sys::fs::directory_iterator it(directory, code), end; it != end && !code;
+       it.increment(code)) {
+    StringRef name = sys::path::filename(it->path());
+    if (name.ends_with(".json") || name.ends_with(".jinja") ||
+        name.ends_with(".safetensors"))
+      paths.push_back(it->path());
+  }
+  if (code)
+    return makeError("cannot read {}: {}", directory.str(), code.message());
+  llvm::sort(paths);
+  std::string all;
+  for (const std::string &path : paths) {
+    Expected<std::string> identity = fileIdentity(path);
+    if (!identity)
+      return identity.takeError();
+    all += sys::path::filename(path).str() + " " + *identity + "\n";
+  }
+  return hex(xxh3_128bits(arrayRefFromStringRef(all)));
+}
+
+Expected<CompileOptions>
+CompileFlags::options(const std::string &checkpoint) const {
+  CompileOptions options;
+  options.checkpoint = checkpoint;
+  options.target = target;
+  options.name = name;
+  options.maxContext = maxContext;
+  options.maxPrefill = maxPrefill;
+  options.jobs = jobs;
+  options.cacheDir = cacheDirectory() + "/kernels";
+  options.remark = warn;
+  if (!weights.empty()) {
+    options.weights = lfm2::symbolizeStoredKind(weights);
+    if (!options.weights)
+      return makeError("expected --weights f32, bf16 or f16, found {}",
+                       inQuotes(weights));
+  }
+  return options;
+}
+
+// Places a package for these options in the cache unless it is there.
+static Expected<std::string> compileCached(const std::string &path,
+                                           const CompileFlags &flags) {
+  Expected<std::string> fingerprint = checkpointFingerprint(path);
+  if (!fingerprint)
+    return fingerprint.takeError();
+  Expected<CompileOptions> options = flags.options(path);
+  if (!options)
+    return options.takeError();
+  Expected<const Target *> target = findTarget(flags.target);
+  if (!target)
+    return target.takeError();
+  Expected<std::string> compiler = fileIdentity(executablePath());
+  if (!compiler)
+    return compiler.takeError();
+  std::string key = fmt::format(
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler, *fingerprint,
+      (*target)->name.str(), flags.weights, flags.maxContext, flags.maxPrefill);
+  std::string place =
+      cacheDirectory() + "/packages/" +
+      hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);
+  if (Expected<Json> manifest = readManifest(place))
+    return place;
+  else
+    consumeError(manifest.takeError());
+  Progress progress;
+  options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
+    progress.update(stage, done, total);
+  };
+  Expected<Installation> installation = Installation::find(executablePath());
+  if (!installation)
+    return installation.takeError();
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(*options);
+  if (!compilation)
+    return compilation.takeError();
+  if (Error error = (*compilation)->lower())
+    return error;
+  if (Error error =
+          (*compilation)->writePackage(place, /*force=*/true, *installation))
+    return error;
+  return place;
+}
+
+Expected<std::string> packageOf(const std::string &path,
+                                const CompileFlags &flags) {
+  if (sys::fs::exists(path + "/config.json"))
+    return compileCached(path, flags);
+  Expected<Json> manifest = readManifest(path);
+  if (manifest)
+    return path;
+  return makeError("expected a package, or a checkpoint (a directory with "
+                   "config.json): {}",
+                   toString(manifest.takeError()));
+}
+
+} // namespace lfmc::cli

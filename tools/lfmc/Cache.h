@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What lfmc keeps between runs: compiled kernels, linked packages, compiled
+// checkpoints. All of it can be deleted at any time.
+#ifndef LFMC_TOOLS_LFMC_CACHE_H
+#define LFMC_TOOLS_LFMC_CACHE_H
+
+#include "codegen/package/Driver.h"
+
+namespace lfmc::cli {
+
+/// $LFMC_CACHE_DIR, or else $XDG_CACHE_HOME/lfmc, or else ~/.cache/lfmc.
+std::string cacheDirectory();
+
+/// A hash of a checkpoint directory: its configuration and tokenizer files and
+/// its tensors. Files above 64 MiB count by size, time of change and samples.
+llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
+
+/// How a checkpoint is to be compiled, as given on the command line.
+struct CompileFlags {
+  std::string target = "host", weights, name;
+  int64_t maxContext = 0, maxPrefill = 0;
+  unsigned jobs = 0;
+
+  /// The same for the compiler. Fails for an unknown weight format.
+  llvm::Expected<CompileOptions> options(const std::string &checkpoint) const;
+};
+
+/// The package to work with: `path` itself if it is one; if it is a checkpoint,
+/// the package in the cache, compiled first if it is not there.
+llvm::Expected<std::string> packageOf(const std::string &path,
+                                      const CompileFlags &flags);
+
+} // namespace lfmc::cli
+
+#endif // LFMC_TOOLS_LFMC_CACHE_H

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/Cache.h"
+#include "tools/lfmc/Commands.h"
+#include "tools/lfmc/CompileFlags.h"
+#include "tools/lfmc/Progress.h"
+
+#include "frontend/Errors.h"
+#include "frontend/SafeTensorsWriter.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+using namespace llvm;
+
+namespace lfmc::cli {
+
+void addCompileFlags(CLI::App &command, CompileFlags &flags) {
+  command.add_option("--target", flags.target,
+                     "processor to compile for, see 'lfmc targets'");
+  command
+      .add_option("--weights", flags.weights,
+                  "format of stored matrices: f32, bf16 or f16 (as in the "
+                  "checkpoint)")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+  command
+      .add_option("--max-context", flags.maxContext,
+                  "tokens that a session holds (4096)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--prefill", flags.maxPrefill,
+                  "tokens of a prompt that are read in one step (512)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--jobs,-j", flags.jobs, "threads of the compiler (all)");
+}
+
+namespace {
+
+struct Flags {
+  CompileFlags compile;
+  std::string checkpoint, output, emit;
+  bool force = false;
+};
+
+const std::map<std::string, EmitStage> stages = {
+    {"lfm2", EmitStage::Lfm2},
+    {"kernel", EmitStage::Kernel},
+    {"llvm", EmitStage::Llvm},
+    {"asm", EmitStage::Assembly},
+    {"halide-stmt", EmitStage::HalideStmt}};
+
+Expected<int> emitText(Compilation &compilation, const Flags &flags) {
+  Expected<std::string> text = compilation.emit(stages.at(flags.emit));
+  if (!text)
+    return text.takeError();
+  if (flags.output.empty() || flags.output == "-") {
+    outs() << *text;
+    outs().flush();
+    if (outs().has_error()) {
+      std::error_code code = outs().error();
+      outs().clear_error();
+      return makeError("cannot write the text: {}", code.message());
+    }
+    return 0;
+  }
+  if (Error error = writeFileAtomically(flags.output, *text))
+    return error;
+  return 0;
+}
+
+Expected<int> compile(const Flags &flags) {
+  auto start = std::chrono::steady_clock::now();
+  if (flags.emit.empty() && flags.output.empty())
+    return makeError("expected -o with the directory of the package");
+  Expected<CompileOptions> options = flags.compile.options(flags.checkpoint);
+  if (!options)
+    return options.takeError();
+  Progress progress;
+  options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
+    progress.update(stage, done, total);
+  };
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(*options);
+  if (!compilation)
+    return compilation.takeError();
+  if (!flags.emit.empty())
+    return emitText(**compilation, flags);
+  Expected<Installation> installation = Installation::find(executablePath());
+  if (!installation)
+    return installation.takeError();
+  if (Error error = (*compilation)->lower())
+    return error;
+  if (Error error =
+          (*compilation)
+              ->writePackage(flags.output, flags.force, *installation))
+    return error;
+  double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  outs() << fmt::format("{}: package {} for {}, {:.1f} s\n", flags.output,
+                        (*compilation)->name(),
+                        (*compilation)->target().name.str(), seconds);
+  return 0;
+}
+
+} // namespace
+
+void addCompile(CLI::App &app, Action &action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command =
+      app.add_subcommand("compile", "compile a checkpoint to a package");
+  command
+      ->add_option("checkpoint", flags->checkpoint,
+                   "directory with config.json and *.safetensors")
+      ->required();
+  command->add_option("-o,--output", flags->output,
+                      "directory of the package; with --emit a file");
+  addCompileFlags(*command, flags->compile);
+  command->add_option("--name", flags->compile.name,
+                      "name of library and symbols (made of the directory's)");
+  command
+      ->add_option("--emit", flags->emit,
+                   "write a stage as text instead of a package: lfm2, kernel, "
+                   "llvm, asm or halide-stmt")
+      ->check(CLI::IsMember({"lfm2", "kernel", "llvm", "asm", "halide-stmt"}));
+  command->add_flag("--force", flags->force,
+                    "replace the output directory whatever it contains");
+  command->callback(
+      [flags, &action] { action = [flags] { return compile(*flags); }; });
+}
+
+} // namespace lfmc::cli

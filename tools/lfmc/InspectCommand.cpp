@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/Commands.h"
+#include "tools/lfmc/CompileFlags.h"
+#include "tools/lfmc/InspectText.h"
+
+#include "llvm/Support/FileSystem.h"
+
+#include <cstdio>
+
+using namespace llvm;
+
+namespace lfmc::cli {
+namespace {
+
+struct Flags {
+  CompileFlags compile;
+  std::string path, function = "prefill";
+  bool json = false, full = false;
+};
+
+// Of a package what its manifest says, of a checkpoint what it would say: no
+// code is generated for that.
+Expected<Json> manifestOf(const Flags &flags) {
+  if (!sys::fs::exists(flags.path + "/config.json"))
+    return readManifest(flags.path);
+  Expected<CompileOptions> options = flags.compile.options(flags.path);
+  if (!options)
+    return options.takeError();
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(*options);
+  if (!compilation)
+    return compilation.takeError();
+  if (Error error = (*compilation)->lower())
+    return error;
+  return (*compilation)->manifest();
+}
+
+} // namespace
+
+void addInspect(CLI::App &app, Action &action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command = app.add_subcommand(
+      "inspect", "show kernels, layouts and memory of a model");
+  command->add_option("model", flags->path, "package or checkpoint")
+      ->required();
+  command->add_option("--function", flags->function,
+                      "whose arena is drawn: decode, prefill or head");
+  command->add_flag("--full", flags->full, "all phases of the arena's map");
+  command->add_flag("--json", flags->json, "the manifest");
+  addCompileFlags(*command, flags->compile);
+  command->callback([flags, &action] {
+    action = [flags]() -> Expected<int> {
+      Expected<Json> manifest = manifestOf(*flags);
+      if (!manifest)
+        return manifest.takeError();
+      std::fputs(
+          flags->json
+              ? manifestText(*manifest).c_str()
+              : inspectText(*manifest, flags->function, flags->full).c_str(),
+          stdout);
+      return 0;
+    };
+  });
+}
+
+} // namespace lfmc::cli
