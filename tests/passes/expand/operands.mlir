@@ -17,7 +17,7 @@ func.func @encoded(%x: tensor<?x4xf32>, %g: tensor<4xf32, #lfm2.stored<f32>>,
 
 // A weight widened from its memory is read in place, element by element.
 // CHECK-LABEL: func.func @widened
-// CHECK-SAME: %[[W:.*]]: tensor<8x4xbf16>
+// CHECK-SAME: , %[[W:[a-z0-9]+]]: tensor<8x4xbf16>
 func.func @widened(%x: tensor<1x4xf32>, %w: tensor<8x4xbf16>) -> tensor<1x8xf32> {
   // CHECK-NOT: arith.extf %[[W]]
   // CHECK: linalg.generic
