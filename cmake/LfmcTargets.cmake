@@ -12,6 +12,14 @@ function(lfmc_common_options target)
     $<$<BOOL:${LFMC_SANITIZE}>:${LFMC_SANITIZE_FLAGS}>)
 endfunction()
 
+# Run-time options of a sanitizer build, for programs.
+function(lfmc_sanitizer_options target)
+  if(LFMC_SANITIZE)
+    target_sources(${target} PRIVATE
+                   ${PROJECT_SOURCE_DIR}/cmake/SanitizerOptions.cpp)
+  endif()
+endfunction()
+
 # A static library of the compiler; sees the project root, LLVM and MLIR.
 function(lfmc_library target)
   add_library(${target} STATIC ${ARGN})
@@ -25,6 +33,7 @@ endfunction()
 # An executable of the compiler, below build/bin.
 function(lfmc_tool target)
   add_executable(${target} ${ARGN})
+  lfmc_sanitizer_options(${target})
   lfmc_common_options(${target})
   install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
@@ -33,6 +42,7 @@ endfunction()
 # tests/data folder, LFMC_BINARY_DIR the folder of the tools.
 function(lfmc_test target)
   add_executable(${target} ${ARGN})
+  lfmc_sanitizer_options(${target})
   set_target_properties(${target} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
