@@ -8,6 +8,8 @@
 #include "passes/Pipeline.h"
 #include "runtime/include/lfm/tokenizer_format.h"
 
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
@@ -39,6 +41,9 @@ static std::string diagnosticLine(const mlir::Diagnostic &diagnostic) {
 Compilation::Compilation(const CompileOptions &options) : options(options) {
   mlir::DialectRegistry registry;
   registerLfmcDialects(registry);
+  // Code generation's convert-to-llvm pass finds its patterns through these.
+  mlir::arith::registerConvertArithToLLVMInterface(registry);
+  mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
   context.appendDialectRegistry(registry);
   context.getDiagEngine().registerHandler([this](mlir::Diagnostic &diagnostic) {
     std::string text = diagnosticLine(diagnostic);

@@ -96,7 +96,8 @@ Expected<StagedDirectory> StagedDirectory::create(StringRef path, bool force) {
     return makeError("{}: {}", path.str(), code.message());
   sys::path::remove_dots(absolute, /*remove_dot_dot=*/true);
   StringRef parent = sys::path::parent_path(absolute);
-  if (std::error_code code = sys::fs::create_directories(parent))
+  if (std::error_code code =
+          sys::fs::create_directories(parent, true, sys::fs::perms::all_all))
     return makeError("cannot create {}: {}", parent.str(), code.message());
   StagedDirectory result;
   result.target = std::string(absolute);
@@ -104,8 +105,8 @@ Expected<StagedDirectory> StagedDirectory::create(StringRef path, bool force) {
   for (int attempt = 0; attempt < 16; ++attempt) {
     sys::fs::createUniquePath(absolute + ".%%%%%%%%.tmp", stage,
                               /*MakeAbsolute=*/false);
-    std::error_code code =
-        sys::fs::create_directory(stage, /*IgnoreExisting=*/false);
+    std::error_code code = sys::fs::create_directory(
+        stage, /*IgnoreExisting=*/false, sys::fs::perms::all_all);
     if (!code) {
       result.stage = std::string(stage);
       return result;
@@ -134,7 +135,8 @@ StagedDirectory::~StagedDirectory() {
 Expected<std::string> StagedDirectory::file(StringRef relative) {
   std::string path = stage + "/" + relative.str();
   StringRef parent = sys::path::parent_path(path);
-  if (std::error_code code = sys::fs::create_directories(parent))
+  if (std::error_code code =
+          sys::fs::create_directories(parent, true, sys::fs::perms::all_all))
     return makeError("cannot create {}: {}", parent.str(), code.message());
   sys::RemoveFileOnSignal(path);
   names.push_back(relative.str());

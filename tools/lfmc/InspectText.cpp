@@ -171,9 +171,9 @@ void Inspection::arena(const std::string &name, bool full) {
             blocks.rbegin(), blocks.rend(), [&](const Block &block) {
               return block.offset <= offset && end <= block.end;
             });
-        bool written = buffer.at("written").get<bool>();
-        if (held == blocks.rend() ||
-            (written && held->last < phase && held->offset == offset))
+        bool fresh = buffer.at("written").get<bool>() &&
+                     (held == blocks.rend() || held->first < phase);
+        if (fresh || held == blocks.rend())
           blocks.push_back({offset, end, phase, phase});
         else
           held->last = phase;
