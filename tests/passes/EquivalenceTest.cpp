@@ -163,6 +163,33 @@ TEST_P(Functions, ComputeTheSame) {
   }
 }
 
+// What the comparison above is worth: it sees a wrong rewrite.
+TEST(Comparison, SeesAWrongRewrite) {
+  MLIRContext context;
+  context.loadDialect<lfm2::Lfm2Dialect, func::FuncDialect, arith::ArithDialect,
+                      tensor::TensorDialect>();
+  auto before = parseSourceFile<ModuleOp>(
+      LFMC_TEST_DATA "/../passes/fuse/swiglu/doctest.mlir", &context);
+  ASSERT_TRUE(before);
+  OwningOpRef<ModuleOp> after = before->clone();
+  after->walk([](lfm2::SwigluOp swiglu) {
+    Value gate = swiglu.getGate();
+    swiglu.getGateMutable().assign(swiglu.getUp());
+    swiglu.getUpMutable().assign(gate);
+  });
+  RandomWeights weights(*before);
+  auto read = [&](lfm2::WeightOp weight, llvm::MutableArrayRef<float> values) {
+    return weights.read(weight, values);
+  };
+  auto function = *before->getOps<func::FuncOp>().begin();
+  auto inputs = randomInputs(function, weights);
+  auto want = check(ReferenceExecutor(*before, read).run("block", inputs));
+  auto got = check(ReferenceExecutor(*after, read).run("block", inputs));
+  ASSERT_EQ(want.outputs.size(), 1u);
+  ASSERT_EQ(got.outputs.size(), 1u);
+  EXPECT_GT(distance(want.outputs[0], got.outputs[0]), 0.1);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Files, Functions,
     testing::Values(
