@@ -67,9 +67,13 @@ struct Tile {
 };
 Tile linearTile(const Target &target) {
   // Accumulators fill the registers but for the weights of one column and a
-  // broadcast: 4 × 6 of 32 registers, 2 × 6 of 16.
-  int64_t vectors = target.vectorRegisters >= 32 ? 4 : 2;
-  return {vectors * target.vectorLanes, 6, vectors == 4 ? 1 : 2};
+  // broadcast: 4 × 6 of 32 registers, 2 × 6 of 16, 2 × 4 of 16 where a product
+  // needs one of its own (no FMA). Measured: benchmarks/kernels.
+  if (target.vectorRegisters >= 32)
+    return {4 * target.vectorLanes, 6, 1};
+  if (target.vectorLanes >= 8)
+    return {2 * target.vectorLanes, 6, 4};
+  return {2 * target.vectorLanes, 4, 1};
 }
 
 std::optional<Kernel> linear(Operation *op, const Target &target) {
