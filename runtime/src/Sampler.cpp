@@ -116,71 +116,67 @@ float lfm_sampler::kthLargest(int32_t n, int32_t k) {
   return heap[0];
 }
 
-// Brings the k largest of n candidates to the front, in order (heap sort that
-// stops after k).
-void lfm_sampler::sortTop(int32_t n, int32_t k) {
-  auto sink = [&](int32_t hole, int32_t size, Candidate *base) {
+// Sorts candidates, the most likely first: a heap with the least likely on top,
+// taken off from the end.
+void lfm_sampler::sort(Candidate *base, int32_t n) {
+  auto sink = [&](int32_t hole, int32_t size) {
     Candidate value = base[hole];
     for (int32_t child = 2 * hole + 1; child < size; child = 2 * hole + 1) {
-      if (child + 1 < size && base[child + 1].before(base[child]))
+      if (child + 1 < size && base[child].before(base[child + 1]))
         ++child;
-      if (!base[child].before(value))
+      if (!value.before(base[child]))
         break;
       base[hole] = base[child];
       hole = child;
     }
     base[hole] = value;
   };
-  // Partition first: everything that can be among the k largest moves ahead.
-  if (k < n) {
-    float threshold = kthLargest(n, k);
-    int32_t kept = 0;
-    for (int32_t i = 0; i < n; ++i)
-      if (candidates[i].logit >= threshold) {
-        Candidate swap = candidates[i];
-        candidates[i] = candidates[kept];
-        candidates[kept++] = swap;
-      }
-    n = kept;
-  }
   for (int32_t i = n / 2; i-- > 0;)
-    sink(i, n, candidates);
-  // The heap has its best on top; popping leaves them in reverse at the end.
+    sink(i, n);
   for (int32_t size = n; size > 1; --size) {
-    Candidate best = candidates[0];
-    candidates[0] = candidates[size - 1];
-    candidates[size - 1] = best;
-    sink(0, size - 1, candidates);
-  }
-  for (int32_t i = 0; i < n / 2; ++i) {
-    Candidate swap = candidates[i];
-    candidates[i] = candidates[n - 1 - i];
-    candidates[n - 1 - i] = swap;
+    Candidate least = base[0];
+    base[0] = base[size - 1];
+    base[size - 1] = least;
+    sink(0, size - 1);
   }
 }
 
-// Keeps the fewest most likely candidates whose probabilities reach top_p, in
-// order. Sorting starts with a few, for a model is mostly sure.
+// Keeps the fewest most likely candidates whose probabilities reach top_p. The
+// largest logit is 0. The candidates fall into bins by logit; only the bin in
+// which the sum reaches top_p has to be sorted.
 int32_t lfm_sampler::keepTopP(int32_t n) {
-  float largest = -INFINITY;
-  for (int32_t i = 0; i < n; ++i)
-    if (candidates[i].logit > largest)
-      largest = candidates[i].logit;
-  double total = 0;
-  for (int32_t i = 0; i < n; ++i)
-    total += expf(candidates[i].logit - largest);
-  for (int64_t k = 64;; k *= 8) {
-    int32_t sorted = k < n ? static_cast<int32_t>(k) : n;
-    sortTop(n, sorted);
-    double sum = 0;
-    for (int32_t i = 0; i < sorted; ++i) {
-      sum += expf(candidates[i].logit - largest) / total;
-      if (sum >= sampling.top_p)
-        return i + 1;
-    }
-    if (sorted == n)
-      return n;
+  constexpr int32_t kBins = 1024;
+  constexpr float kBinsPerUnit = 64;
+  auto binOf = [](float logit) {
+    float bin = -logit * kBinsPerUnit;
+    return bin < kBins - 1 ? static_cast<int32_t>(bin) : kBins - 1;
+  };
+  double mass[kBins] = {}, total = 0;
+  for (int32_t i = 0; i < n; ++i) {
+    double probability = expf(candidates[i].logit);
+    mass[binOf(candidates[i].logit)] += probability;
+    total += probability;
   }
+  double wanted = sampling.top_p * total, sum = 0;
+  int32_t last = 0;
+  while (last < kBins - 1 && sum + mass[last] < wanted)
+    sum += mass[last++];
+
+  auto moveAhead = [&](int32_t from, auto belongs) {
+    for (int32_t i = from; i < n; ++i)
+      if (belongs(binOf(candidates[i].logit))) {
+        Candidate moved = candidates[i];
+        candidates[i] = candidates[from];
+        candidates[from++] = moved;
+      }
+    return from;
+  };
+  int32_t kept = moveAhead(0, [&](int32_t bin) { return bin < last; });
+  int32_t end = moveAhead(kept, [&](int32_t bin) { return bin == last; });
+  sort(candidates + kept, end - kept);
+  while (kept < end && sum < wanted)
+    sum += expf(candidates[kept++].logit);
+  return kept;
 }
 
 lfm_status lfm_sampler::sample(const float *logits, int32_t *token) {

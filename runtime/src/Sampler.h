@@ -40,7 +40,7 @@ private:
   float penalized(const float *logits, int32_t token) const;
   float kthLargest(int32_t n, int32_t k);
   int32_t keepTopP(int32_t n);
-  void sortTop(int32_t n, int32_t k);
+  static void sort(Candidate *base, int32_t n);
   double uniform();
 
   lfm_sampling sampling;

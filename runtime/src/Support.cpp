@@ -58,7 +58,7 @@ double now() {
 
 } // namespace lfm_rt
 
-extern "C" const char *lfm_status_string(lfm_status status) {
+extern "C" const char *lfm_status_string(int status) {
   switch (status) {
   case LFM_OK:
     return "ok";

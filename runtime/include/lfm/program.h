@@ -32,7 +32,7 @@ typedef struct lfm_args {
                              float[n][hidden_size], after the final norm;
                              head: float[n][vocab_size] */
   int64_t n;              /* tokens (rows) of this step, 1..max_prefill */
-  int64_t pos;            /* position of the first token; pos + n <= max_context */
+  int64_t pos; /* position of the first token; pos + n <= max_context */
 } lfm_args;
 
 /* What a team shares during a step. The program is SPMD: every thread of the
@@ -43,7 +43,7 @@ typedef struct lfm_args {
 typedef struct lfm_sync lfm_sync;
 struct lfm_sync {
   struct {
-    int64_t next;      /* atomic */
+    int64_t next;       /* atomic */
     int64_t padding[7]; /* a cache line each */
   } ticket[2];
   void (*barrier)(lfm_sync *sync, int32_t parity);
@@ -55,11 +55,12 @@ typedef void (*lfm_entry)(const lfm_args *args, lfm_sync *sync, int32_t thread);
 
 /* One piece of the state, for snapshots and inspection. */
 typedef struct lfm_state_info {
-  const char *name;        /* "l2.k", "l0.conv", ... */
-  uint64_t offset, bytes;  /* within the state */
-  uint64_t bytes_per_token; /* > 0: grows with the position (KV cache), rewinding
-                              is free. 0: a recurrent state, rewinding needs a
-                              snapshot */
+  const char *name;         /* "l2.k", "l0.conv", ... */
+  uint64_t offset, bytes;   /* within the state */
+  uint64_t bytes_per_token; /* > 0: grows with the position (KV cache): position
+                              p has the bytes p * bytes_per_token ... of the
+                              piece, and snapshots save no more. 0: a recurrent
+                              state or another layout, saved as a whole */
 } lfm_state_info;
 
 /* Sampling defaults from generation_config.json; negative means "not given". */
@@ -98,16 +99,16 @@ typedef struct lfm_program {
   const char *compiler;  /* "lfmc 0.1.0" */
   uint32_t cpu_features; /* LFM_CPU_* bits */
   int32_t vocab_size, hidden_size;
-  int32_t max_context;   /* positions that the state holds */
-  int32_t max_prefill;   /* tokens in one prefill or head step */
+  int32_t max_context; /* positions that the state holds */
+  int32_t max_prefill; /* tokens in one prefill or head step */
   uint8_t weights_id[16];
   uint64_t weights_bytes; /* size of the file */
   uint64_t state_bytes, arena_bytes;
   lfm_entry decode, prefill, head;
   const lfm_state_info *states;
   int32_t state_count;
-  int32_t bos, pad;       /* -1: none */
-  const int32_t *eos;     /* stop tokens */
+  int32_t bos, pad;   /* -1: none */
+  const int32_t *eos; /* stop tokens */
   int32_t eos_count;
   lfm_sampling_defaults sampling;
   const uint8_t *tokenizer; /* tables, see tokenizer_format.h; NULL: none */

@@ -49,9 +49,9 @@ typedef enum lfm_status {
   LFM_ERROR_CANCELLED = 41     /* lfm_session_cancel() was called */
 } lfm_status;
 
-/* A short English text for `status`, such as "context is full". Never null;
- * static storage. */
-LFM_API const char *lfm_status_string(lfm_status status);
+/* A short English text for a status, such as "context is full"; "unknown
+ * status" for any other number. Never null; static storage. */
+LFM_API const char *lfm_status_string(int status);
 
 #ifdef __cplusplus
 }

@@ -130,8 +130,8 @@ typedef enum lfm_chat_template {
 
 /* All zero: the model's own template, no tools, no final assistant line. */
 typedef struct lfm_chat_options {
-  uint32_t flags; /* LFM_CHAT_* */
-  lfm_chat_template chat_template;
+  uint32_t flags;           /* LFM_CHAT_* */
+  int32_t chat_template;    /* lfm_chat_template */
   const char *const *tools; /* tool_count JSON texts, one function each */
   size_t tool_count;
   const char *date; /* YYYY-MM-DD for templates that state the date before the
