@@ -27,6 +27,12 @@ struct ImportOptions {
   bool cacheF16 = false;
 };
 
+/// Positions of the caches: maxContext in whole blocks of 64, which is what
+/// attention kernels take at a time.
+inline int64_t cachePositions(const ImportOptions &options) {
+  return (options.maxContext + 63) / 64 * 64;
+}
+
 /// Builds the module of `checkpoint`, unfused, in the order of the reference:
 ///
 ///   @decode(tokens: tensor<1xi32>, pos: index, state…) -> (logits 1xV, state…)

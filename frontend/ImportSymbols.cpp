@@ -90,7 +90,8 @@ void ImportSymbols::declareStates() {
   auto conv =
       RankedTensorType::get({config.convTaps - 1, config.hiddenSize}, f32);
   auto cache = RankedTensorType::get(
-      {options.maxContext, config.numKvHeads, config.headDim}, cacheElement);
+      {cachePositions(options), config.numKvHeads, config.headDim},
+      cacheElement);
   for (int64_t i = 0; i < config.numLayers; ++i) {
     if (config.layerTypes[i] == LayerType::Conv) {
       state(i, "conv", conv, false);
