@@ -152,6 +152,11 @@ ReferenceExecutor::compile(StringRef name) {
   func::FuncOp function = original.clone();
   scratch->push_back(function);
   function.setPublic();
+  // The scratch module has no symbols to refer to.
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    function.removeArgAttr(i, "lfm2.state");
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    function.removeResultAttr(i, StringAttr::get(context, "lfm2.state"));
   compiled->taps = reference::tapValues(function, taps);
   compiled->results = llvm::to_vector(function.getResultTypes());
   compiled->weights = reference::weightsToArguments(function);

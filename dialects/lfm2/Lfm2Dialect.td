@@ -21,11 +21,17 @@ def Lfm2_Dialect : Dialect {
     state symbol by the attribute `lfm2.state = @symbol`; `lfm2.max_tokens` on a
     function bounds its token count.
 
+    Constraints: (D1) `lfm2.state` is on arguments and results of functions and
+    names an `lfm2.state`; (D2) a tensor that carries it has the state's type;
+    (D3) `lfm2.max_tokens` is an integer of at least 1.
+
     All arithmetic is f32. Source of the formulas: transformers 5.23,
     `models/lfm2/modeling_lfm2.py`.
   }];
   let useDefaultAttributePrinterParser = 1;
-  let hasOperationAttrVerify = 0;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
   let extraClassDeclaration = [{
     void registerAttributes();
   }];

@@ -3,6 +3,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <cmath>
 
@@ -58,12 +59,20 @@ LogicalResult verifySameType(Operation *op, StringRef what, Type found,
                            << ", found " << found;
 }
 
-// A cache `[C, heads, D]` and rows that hold a head of D elements for each.
+// heads * D of a cache `[C, heads, D]`, which is the width of its rows; 0,
+// which nothing divides and no width equals, if that overflows.
+int64_t cacheWidth(RankedTensorType cache) {
+  int64_t width;
+  return llvm::MulOverflow(cache.getDimSize(1), cache.getDimSize(2), width)
+             ? 0
+             : width;
+}
+
 LogicalResult verifyCacheRows(Operation *op, StringRef name, Value rows,
                               RankedTensorType cache) {
   return verifyDim(op, "the width of " + name,
                    cast<ShapedType>(rows.getType()).getDimSize(1),
-                   cache.getDimSize(1) * cache.getDimSize(2));
+                   cacheWidth(cache));
 }
 
 } // namespace
@@ -286,7 +295,7 @@ LogicalResult AttentionOp::verify() {
                             cache))) // (C1)
     return failure();
   int64_t width = getQ().getType().getDimSize(1);
-  int64_t heads = cache.getDimSize(1) * cache.getDimSize(2);
+  int64_t heads = cacheWidth(cache);
   if (heads == 0 || width % heads) // (C2)
     return emitOpError() << "expected a width of q divisible by " << heads
                          << ", the width of the cache's heads, found " << width;

@@ -112,6 +112,10 @@ def Lfm2_EmbedOp : Lfm2_Op<"embed", [Pure]> {
     weight. Token ids are checked by the runtime.
 
     (C1) result is `[tokens, K]` for a table `[V, K]`.
+
+    ```mlir
+    %x = lfm2.embed %tokens, %w : (tensor<?xi32>, tensor<512x64xf32, #lfm2.stored<bf16>>) -> tensor<?x64xf32>
+    ```
   }];
   let arguments = (ins Lfm2_Tokens:$tokens, Lfm2_Matrix:$table);
   let results = (outs Lfm2_Rows:$result);
@@ -127,6 +131,10 @@ def Lfm2_RmsNormOp : Lfm2_Op<"rms_norm", [Pure, AllTypesMatch<["x", "result"]>]>
     the usual norm, D = head size the q/k norm.
 
     (C1) rank 2; (C2) D divides the row width; (C3) eps > 0.
+
+    ```mlir
+    %y = lfm2.rms_norm %x, %g eps 1.0e-05 : tensor<?x64xf32>, tensor<16xf32>
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$x, Lfm2_Vector:$weight, F64Attr:$eps);
   let results = (outs Lfm2_Rows:$result);
@@ -181,6 +189,11 @@ def Lfm2_ShortConvOp : Lfm2_Op<"short_conv", [Pure, AttrSizedOperandSegments]> {
     (C1) x is `[tokens, H]`, weight `[H, L]` with L >= 2; (C2) state is
     `[L-1, H]`; (C3) bias has H elements; (C4) pre and post have x's type;
     (C5) pre and post come together.
+
+    ```mlir
+    %y0, %s0 = lfm2.short_conv %x, %w, %s
+        : (tensor<?x64xf32>, tensor<64x3xf32>, tensor<2x64xf32>) -> (tensor<?x64xf32>, tensor<2x64xf32>)
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight, Lfm2_Columns:$state,
                        Optional<Lfm2_Vector>:$bias, Optional<Lfm2_Rows>:$pre,
@@ -202,6 +215,10 @@ def Lfm2_RopeOp : Lfm2_Op<"rope", [Pure, AllTypesMatch<["x", "result"]>]> {
 
     (C1) rank 2 and `head_dim` divides the row width; (C2) `rope.dim` is even and
     at most `head_dim`.
+
+    ```mlir
+    %0 = lfm2.rope %x at %pos head_dim 64 <theta = 1.0e+06 : f64, dim = 64> : tensor<?x256xf32>
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$x, Index:$pos, I64Attr:$head_dim,
                        Lfm2_RopeAttr:$rope);
@@ -220,6 +237,10 @@ def Lfm2_CacheWriteOp : Lfm2_Op<"cache_write", [Pure, AllTypesMatch<["cache", "r
     cache's element type).
 
     (C1) x is `[tokens, heads * D]` for a cache `[C, heads, D]`.
+
+    ```mlir
+    %0 = lfm2.cache_write %x into %c at %pos : tensor<?x128xf32>, tensor<32x2x64xf16>
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$x, Lfm2_Cache:$cache, Index:$pos);
   let results = (outs Lfm2_Cache:$result);
@@ -239,6 +260,12 @@ def Lfm2_RopeCacheOp : Lfm2_Op<"rope_cache", [Pure]> {
     (C1) k and v are `[tokens, heads * D]` for caches `[C, heads, D]`; (C2) q's
     width is a multiple of D; (C3) the norm weights have D elements; (C4) eps > 0;
     (C5) `rope.dim` is even and at most D; (C6) both caches have the same type.
+
+    ```mlir
+    %0:3 = lfm2.rope_cache %q, %k, %v norm(%g, %g) into %kc, %vc at %pos eps 1.0e-05 <theta = 1.0e+06 : f64, dim = 64>
+        : (tensor<?x256xf32>, tensor<?x128xf32>, tensor<?x128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<32x2x64xf32>, tensor<32x2x64xf32>, index)
+        -> (tensor<?x256xf32>, tensor<32x2x64xf32>, tensor<32x2x64xf32>)
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$q, Lfm2_Rows:$k, Lfm2_Rows:$v,
                        Lfm2_Vector:$q_norm, Lfm2_Vector:$k_norm,
@@ -263,6 +290,10 @@ def Lfm2_AttentionOp : Lfm2_Op<"attention", [Pure, AllTypesMatch<["q", "result"]
 
     (C1) the caches have the same type `[C, heads, D]`; (C2) q's width is a multiple
     of `heads * D`; (C3) scale > 0; (C4) window > 0.
+
+    ```mlir
+    %0 = lfm2.attention %q, %k, %v at %pos scale 0.125 : tensor<?x256xf32>, tensor<32x2x64xf16>, tensor<32x2x64xf16>
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$q, Lfm2_Cache:$k_cache, Lfm2_Cache:$v_cache,
                        Index:$pos, F64Attr:$scale, OptionalAttr<I64Attr>:$window);
@@ -278,6 +309,10 @@ def Lfm2_SwigluOp : Lfm2_Op<"swiglu", [Pure, AllTypesMatch<["gate", "up", "resul
   let summary = "silu(gate) * up";
   let description = [{
     `result = gate / (1 + exp(-gate)) * up`, element by element.
+
+    ```mlir
+    %0 = lfm2.swiglu %a, %b : tensor<?x64xf32>
+    ```
   }];
   let arguments = (ins Lfm2_Rows:$gate, Lfm2_Rows:$up);
   let results = (outs Lfm2_Rows:$result);

@@ -150,3 +150,12 @@ func.func @attention_window(%q: tensor<?x8xf32>, %k: tensor<16x2x4xf32>, %pos: i
   %0 = lfm2.attention %q, %k, %k at %pos scale 0.5 window 0 : tensor<?x8xf32>, tensor<16x2x4xf32>, tensor<16x2x4xf32>
   return
 }
+
+// -----
+
+// attention (C2), cache_write (C1): sizes that overflow are no widths
+func.func @overflow(%q: tensor<?x8xf32>, %k: tensor<1x4611686018427387904x4xf32>, %pos: index) {
+  // expected-error @+1 {{expected the width of x to be 0, found 8}}
+  %0 = lfm2.cache_write %q into %k at %pos : tensor<?x8xf32>, tensor<1x4611686018427387904x4xf32>
+  return
+}
