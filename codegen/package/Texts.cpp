@@ -47,7 +47,7 @@ extern "C" {
 #endif
 
 /* The compiled model: immutable, lives as long as the process. */
-extern const lfm_program @NAME@_program;
+extern const struct lfm_program @NAME@_program;
 
 /* Opens the model with its weights file, normally "@NAME@.weights". On failure
  * *model is null and `message` (of message_bytes, may be 0) says why. Release the
