@@ -2,6 +2,7 @@
 #include "codegen/package/Package.h"
 
 #include "codegen/package/Archive.h"
+#include "codegen/package/Symbols.h"
 #include "frontend/Errors.h"
 #include "frontend/Json.h"
 
@@ -57,6 +58,8 @@ Error writePackage(StagedDirectory &directory, PackageContents contents,
                    const Installation &installation) {
   const PackageFacts &facts = contents.facts;
   const std::string &name = facts.name;
+  if (Error error = hideSymbols(contents.objects, name))
+    return error;
   Expected<std::string> library = directory.file("lib" + name + ".a");
   if (!library)
     return library.takeError();

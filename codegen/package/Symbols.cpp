@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/package/Symbols.h"
+
+#include "frontend/Errors.h"
+
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ObjCopy/ConfigManager.h"
+#include "llvm/ObjCopy/ObjCopy.h"
+#include "llvm/Object/ELFObjectFile.h"
+
+using namespace llvm;
+
+namespace lfmc {
+namespace {
+
+Expected<std::unique_ptr<object::ObjectFile>>
+openObject(const ObjectFile &object) {
+  return object::ObjectFile::createObjectFile(MemoryBufferRef(
+      StringRef(object.bytes.data(), object.bytes.size()), object.name));
+}
+
+// Names that `object` defines for other objects.
+Error collectDefined(const ObjectFile &object, StringSet<> &names) {
+  auto opened = openObject(object);
+  if (!opened)
+    return opened.takeError();
+  for (const object::SymbolRef &symbol : (*opened)->symbols()) {
+    Expected<uint32_t> flags = symbol.getFlags();
+    if (!flags)
+      return flags.takeError();
+    if ((*flags & object::SymbolRef::SF_Undefined) ||
+        !(*flags & object::SymbolRef::SF_Global))
+      continue;
+    Expected<StringRef> name = symbol.getName();
+    if (!name)
+      return name.takeError();
+    names.insert(*name);
+  }
+  return Error::success();
+}
+
+Error rewrite(ObjectFile &object, const objcopy::ConfigManager &config) {
+  auto opened = openObject(object);
+  if (!opened)
+    return opened.takeError();
+  SmallVector<char, 0> bytes;
+  raw_svector_ostream stream(bytes);
+  if (Error error = objcopy::executeObjcopyOnBinary(config, **opened, stream))
+    return error;
+  object.bytes = std::move(bytes);
+  return Error::success();
+}
+
+Error hide(objcopy::ConfigManager &config, StringRef name) {
+  Expected<objcopy::NameOrPattern> pattern = objcopy::NameOrPattern::create(
+      name, objcopy::MatchStyle::Literal, [](Error error) { return error; });
+  if (!pattern)
+    return pattern.takeError();
+  objcopy::NameMatcher matcher;
+  if (Error error = matcher.addMatcher(std::move(pattern)))
+    return error;
+  config.ELF.SymbolsToSetVisibility.emplace_back(std::move(matcher),
+                                                 uint8_t(ELF::STV_HIDDEN));
+  return Error::success();
+}
+
+} // namespace
+
+Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
+  StringSet<> defined;
+  for (const ObjectFile &object : objects)
+    if (Error error = collectDefined(object, defined))
+      return makeError("object {}: {}", object.name,
+                       toString(std::move(error)));
+  std::string prefix = name + "_";
+  StringSet<> renamed; // keeps the texts that the config refers to
+  objcopy::ConfigManager config;
+  for (const auto &entry : defined) {
+    StringRef symbol = entry.getKey();
+    if (symbol == prefix + "program")
+      continue;
+    if (Error error = hide(config, symbol))
+      return error;
+    if (symbol.starts_with(prefix))
+      continue;
+    StringRef fresh = renamed.insert((prefix + symbol).str()).first->getKey();
+    config.Common.SymbolsToRename[symbol] = fresh;
+    if (Error error = hide(config, fresh))
+      return error;
+  }
+  for (ObjectFile &object : objects)
+    if (Error error = rewrite(object, config))
+      return makeError("object {}: {}", object.name,
+                       toString(std::move(error)));
+  return Error::success();
+}
+
+} // namespace lfmc

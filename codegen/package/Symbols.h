@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LFMC_CODEGEN_PACKAGE_SYMBOLS_H
+#define LFMC_CODEGEN_PACKAGE_SYMBOLS_H
+
+#include "codegen/Codegen.h"
+
+namespace lfmc {
+
+/// Makes the objects of a package private to it: every symbol that they define,
+/// NAME_program apart, becomes hidden and starts with "NAME_". Packages of
+/// several models or targets then go into one program, kernels of the same name
+/// included.
+llvm::Error hideSymbols(std::vector<ObjectFile> &objects,
+                        const std::string &name);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_PACKAGE_SYMBOLS_H
