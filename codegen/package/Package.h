@@ -23,6 +23,11 @@ struct Installation {
 /// beside it; it is removed when this object dies or the process gets SIGINT.
 class StagedDirectory {
 public:
+  /// Removes the directories under way, if they are empty; async-signal-safe.
+  /// LLVM's handler has removed their files before it calls the interrupt
+  /// function.
+  static void removeOnSignal();
+
   /// Checks that `path` may be replaced: it is absent, empty, or a package in
   /// which nothing but the package's own files lies. `force` allows any
   /// directory that holds no directory the process works in.
@@ -44,6 +49,9 @@ public:
 
 private:
   StagedDirectory() = default;
+  llvm::Error createFolder(llvm::StringRef path);
+  void release(); // from removal by signals
+
   std::string target, stage;
   std::vector<std::string> names;
 };

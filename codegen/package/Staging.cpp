@@ -9,9 +9,12 @@
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <atomic>
+#include <climits>
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 using namespace llvm;
 
@@ -84,7 +87,36 @@ Error checkReplaceable(StringRef path, bool force) {
   return Error::success();
 }
 
+// Folders under way in the order of their creation: a handler can neither lock
+// nor allocate. There is one package at a time; folders beyond the table stay
+// behind.
+constexpr int maxFolders = 64;
+char folders[maxFolders][PATH_MAX];
+std::atomic<int> numFolders{0};
+
 } // namespace
+
+void StagedDirectory::removeOnSignal() {
+  for (int i = numFolders - 1; i >= 0; --i)
+    ::rmdir(folders[i]);
+}
+
+Error StagedDirectory::createFolder(StringRef path) {
+  if (sys::fs::is_directory(path))
+    return Error::success();
+  if (Error error = createFolder(sys::path::parent_path(path)))
+    return error;
+  int index = numFolders;
+  if (index < maxFolders && path.size() < PATH_MAX) {
+    path.copy(folders[index], path.size());
+    folders[index][path.size()] = 0;
+    numFolders = index + 1;
+  }
+  if (std::error_code code = sys::fs::create_directory(
+          path, /*IgnoreExisting=*/true, sys::fs::perms::all_all))
+    return makeError("cannot create {}: {}", path.str(), code.message());
+  return Error::success();
+}
 
 Expected<StagedDirectory> StagedDirectory::create(StringRef path, bool force) {
   while (path.size() > 1 && path.ends_with("/"))
@@ -102,20 +134,14 @@ Expected<StagedDirectory> StagedDirectory::create(StringRef path, bool force) {
   StagedDirectory result;
   result.target = std::string(absolute);
   SmallString<128> stage;
-  for (int attempt = 0; attempt < 16; ++attempt) {
-    sys::fs::createUniquePath(absolute + ".%%%%%%%%.tmp", stage,
+  do {
+    sys::fs::createUniquePath(absolute + ".%%%%%%%%%%%%.tmp", stage,
                               /*MakeAbsolute=*/false);
-    std::error_code code = sys::fs::create_directory(
-        stage, /*IgnoreExisting=*/false, sys::fs::perms::all_all);
-    if (!code) {
-      result.stage = std::string(stage);
-      return result;
-    }
-    if (code != std::errc::file_exists)
-      return makeError("cannot create {}: {}", stage.str().str(),
-                       code.message());
-  }
-  return makeError("cannot create a directory beside {}", path.str());
+  } while (sys::fs::exists(stage));
+  result.stage = std::string(stage);
+  if (Error error = result.createFolder(stage))
+    return error;
+  return result;
 }
 
 StagedDirectory::StagedDirectory(StagedDirectory &&other)
@@ -127,17 +153,20 @@ StagedDirectory::StagedDirectory(StagedDirectory &&other)
 StagedDirectory::~StagedDirectory() {
   if (stage.empty())
     return;
+  sys::fs::remove_directories(stage);
+  release();
+}
+
+void StagedDirectory::release() {
   for (const std::string &name : names)
     sys::DontRemoveFileOnSignal(stage + "/" + name);
-  sys::fs::remove_directories(stage);
+  numFolders = 0;
 }
 
 Expected<std::string> StagedDirectory::file(StringRef relative) {
   std::string path = stage + "/" + relative.str();
-  StringRef parent = sys::path::parent_path(path);
-  if (std::error_code code =
-          sys::fs::create_directories(parent, true, sys::fs::perms::all_all))
-    return makeError("cannot create {}: {}", parent.str(), code.message());
+  if (Error error = createFolder(sys::path::parent_path(path)))
+    return error;
   sys::RemoveFileOnSignal(path);
   names.push_back(relative.str());
   return path;
@@ -161,8 +190,7 @@ Error StagedDirectory::write(StringRef relative, StringRef contents) {
 }
 
 Error StagedDirectory::commit() {
-  for (const std::string &name : names)
-    sys::DontRemoveFileOnSignal(stage + "/" + name);
+  release();
   if (::rename(stage.c_str(), target.c_str()) == 0) {
     stage.clear();
     return Error::success();

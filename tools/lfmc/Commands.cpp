@@ -35,7 +35,10 @@ int runAction(const Action &action) {
 }
 
 // Interrupted: files under way are removed by then.
-void leave() { _exit(130); }
+void leave() {
+  StagedDirectory::removeOnSignal();
+  _exit(130);
+}
 
 } // namespace
 
