@@ -45,6 +45,8 @@ Compilation::Compilation(const CompileOptions &options) : options(options) {
   mlir::arith::registerConvertArithToLLVMInterface(registry);
   mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
   context.appendDialectRegistry(registry);
+  // Code generation creates ops outside of any pass that would load dialects.
+  context.loadAllAvailableDialects();
   context.getDiagEngine().registerHandler([this](mlir::Diagnostic &diagnostic) {
     std::string text = diagnosticLine(diagnostic);
     for (const mlir::Diagnostic &note : diagnostic.getNotes())
