@@ -92,7 +92,7 @@ TEST(ReferenceModel, RefusesWhatDoesNotFit) {
   ASSERT_TRUE(bool(checkpoint)) << llvm::toString(checkpoint.takeError());
   MLIRContext context;
   ImportOptions options;
-  options.maxContext = options.maxPrefill = 4;
+  options.maxContext = options.maxPrefill = 64;
   OwningOpRef<ModuleOp> module = importLfm2(context, *checkpoint, options);
   ASSERT_TRUE(bool(module));
   auto model = ReferenceModel::create(*module, nullptr);
@@ -103,8 +103,8 @@ TEST(ReferenceModel, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error({}), "expected at least one token, found none");
   EXPECT_EQ(error({1, 512}), "expected token ids below 512, found 512");
   EXPECT_EQ(error({-1}), "expected token ids below 512, found -1");
-  EXPECT_EQ(error({1, 2, 3, 4, 5}),
-            "5 tokens at position 0 do not fit in a context of 4");
+  EXPECT_EQ(error(std::vector<int32_t>(65, 1)),
+            "65 tokens at position 0 do not fit in a context of 64");
 }
 
 } // namespace
