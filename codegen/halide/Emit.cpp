@@ -75,6 +75,26 @@ private:
   const std::set<std::string> &names;
 };
 
+// Makes aliases read the memory of their inputs: both names' host pointers come
+// from the input's buffer.
+class ResolveAliases : public Halide::Internal::IRMutator {
+public:
+  explicit ResolveAliases(const std::vector<Alias> &aliases) {
+    for (const Alias &alias : aliases)
+      buffers[alias.view.name() + ".buffer"] = alias.of + ".buffer";
+  }
+
+private:
+  using IRMutator::visit;
+  Halide::Expr visit(const Halide::Internal::Variable *variable) override {
+    auto it = buffers.find(variable->name);
+    if (it == buffers.end())
+      return variable;
+    return Halide::Internal::Variable::make(variable->type, it->second);
+  }
+  std::map<std::string, std::string> buffers;
+};
+
 // Adds the prefetches of a pipeline to its loop, one per cache line.
 class AddPrefetch : public Halide::Internal::IRMutator {
 public:
@@ -123,6 +143,8 @@ static Halide::Module lower(const Pipeline &pipeline, const std::string &symbol,
                             const Halide::Target &target) {
   std::vector<Halide::Argument> args(pipeline.inputs.begin(),
                                      pipeline.inputs.end());
+  for (const Alias &alias : pipeline.aliases)
+    args.push_back(alias.view);
   args.insert(args.end(), pipeline.scalars.begin(), pipeline.scalars.end());
   Halide::Pipeline halide(pipeline.outputs);
   Halide::Module module = halide.compile_to_module(
@@ -134,6 +156,11 @@ static Halide::Module lower(const Pipeline &pipeline, const std::string &symbol,
     func.body = UnalignedLoads(outputs).mutate(func.body);
     if (pipeline.prefetch.bytesAhead)
       func.body = AddPrefetch(pipeline.prefetch).mutate(func.body);
+    if (!pipeline.aliases.empty()) {
+      func.body = ResolveAliases(pipeline.aliases).mutate(func.body);
+      auto first = func.args.begin() + pipeline.inputs.size();
+      func.args.erase(first, first + pipeline.aliases.size());
+    }
     std::rotate(func.args.begin() + pipeline.inputs.size(),
                 func.args.end() - pipeline.outputs.size(), func.args.end());
   }

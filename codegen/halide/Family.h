@@ -59,10 +59,18 @@ enum class Storage { F32 = 0, BF16 = 1, F16 = 2 };
 Storage storageParam(const Params &params, const std::string &name,
                      std::initializer_list<Storage> allowed);
 
+/// How a target multiplies 8-bit integers.
+enum class Dot {
+  Unsigned, // four u8 * i8 added to an i32 (x86 VNNI)
+  Signed,   // four i8 * i8 added to an i32 (Arm), and wherever nothing is known
+  Pairs     // two u8 * i8 added to an i16 with saturation (x86 maddubs)
+};
+
 /// What schedules need to know of a target.
 struct Machine {
   int lanes;     // f32 values in a vector register
   int registers; // vector registers
+  Dot dot;
 };
 
 Machine machineOf(const Halide::Target &target);
@@ -77,12 +85,20 @@ struct Prefetch {
   std::vector<int> streams = {}; // first element of each
 };
 
+/// A second view of an input's memory, with another element type. It is no
+/// argument of its own.
+struct Alias {
+  Halide::ImageParam view;
+  std::string of; // the input's name
+};
+
 /// A kernel as Halide sees it. `inputs` and `scalars` in call order.
 struct Pipeline {
   std::vector<Halide::ImageParam> inputs;
   std::vector<Halide::Func> outputs;
   std::vector<Halide::Param<int32_t>> scalars;
   Prefetch prefetch = {};
+  std::vector<Alias> aliases = {};
 };
 
 /// One family: its name, the arguments for given parameters, its builder.

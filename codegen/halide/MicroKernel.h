@@ -21,9 +21,15 @@
 //   attention_block   q k v m_in l_in acc_in m l acc, limit   Attention.cpp
 //   attention_finish  l acc y                  Attention.cpp
 //   embed             w y                      Embed.cpp
+//   quantize          x q scale sum            Quantize.cpp
+//   rms_norm_quantize x g q scale sum          Quantize.cpp
+//   linear_q          xq xs xsum w [bias] [res] y   LinearQ.cpp
+//   embed_q           w y, lane                EmbedQ.cpp
+// A token's quantized row is q i8[width], then scale f32[width / 32], then sum
+// i32[width / 32]; panels of quantized weights are described in Quantized.h.
 // Strides count elements. An unknown or missing parameter is an error. An
-// output may be the same memory as an input only in linear (y = res), add,
-// swiglu and attention_finish (dense), element by element.
+// output may be the same memory as an input only in linear and linear_q (y =
+// res), add, swiglu and attention_finish (dense), element by element.
 #ifndef LFMC_CODEGEN_HALIDE_MICROKERNEL_H
 #define LFMC_CODEGEN_HALIDE_MICROKERNEL_H
 

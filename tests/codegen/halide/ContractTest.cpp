@@ -25,13 +25,19 @@ MicroKernel smallest(const std::string &family) {
     kernel.ints = {{"rows", 8}, {"width", 8}};
   else if (family == "rms_norm" || family == "add" || family == "swiglu")
     kernel.ints = {{"width", 8}};
+  else if (family == "linear_q")
+    kernel.ints = {{"rows", 8}, {"k", 32}};
+  else if (family == "embed_q")
+    kernel.ints = {{"rows", 8}, {"width", 32}};
+  else if (family == "quantize" || family == "rms_norm_quantize")
+    kernel.ints = {{"width", 32}};
   else if (family == "short_conv" || family == "short_conv_push")
     kernel.ints = {{"channels", 8}};
   else if (family == "attention_block")
     kernel.ints = {{"dim", 8}, {"block", 16}};
   else
     kernel.ints = {{"dim", 8}};
-  if (family == "rms_norm")
+  if (family == "rms_norm" || family == "rms_norm_quantize")
     kernel.doubles["eps"] = 1e-5;
   if (family == "attention_block")
     kernel.doubles["scale"] = 1;
@@ -79,6 +85,13 @@ TEST(MicroKernelArguments, FollowTheParameters) {
   EXPECT_EQ(signature(rope), "x table y! ");
   rope.ints["norm"] = 1;
   EXPECT_EQ(signature(rope), "x g table y! ");
+  MicroKernel linearQ = smallest("linear_q");
+  EXPECT_EQ(signature(linearQ), "xq xs xsum w y! ");
+  linearQ.ints["residual"] = linearQ.ints["bias"] = 1;
+  EXPECT_EQ(signature(linearQ), "xq xs xsum w bias res y! ");
+  EXPECT_EQ(signature(smallest("quantize")), "x q! scale! sum! ");
+  EXPECT_EQ(signature(smallest("rms_norm_quantize")), "x g q! scale! sum! ");
+  EXPECT_EQ(signature(smallest("embed_q")), "w y! lane# ");
   EXPECT_EQ(signature({"no_such_family", {}, {}}), "");
 }
 
@@ -171,6 +184,31 @@ TEST_F(Files, ErrorsNameFamilyAndParameter) {
   kernel.ints["block"] = 20;
   EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
               HasSubstr("'block' must be a multiple of 'lanes'"));
+  kernel = smallest("linear_q");
+  kernel.ints["block"] = 48;
+  EXPECT_EQ(emitTo(kernel, Emit::Object, "k.o"),
+            "microkernel 'linear_q': parameter 'block' is 48, expected 32, 64 "
+            "or 128");
+  kernel.ints["block"] = 64;
+  EXPECT_EQ(emitTo(kernel, Emit::Object, "k.o"),
+            "microkernel 'linear_q': parameter 'k' is 32, expected a multiple "
+            "of the block of 64 columns");
+  kernel = smallest("linear_q");
+  kernel.ints["depth"] = 2;
+  EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
+              HasSubstr("'depth' is 2, expected 4"));
+  kernel = smallest("linear_q");
+  kernel.ints["wtype"] = 2;
+  EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
+              HasSubstr("'wtype' is 2, expected 3 to 4"));
+  kernel = smallest("linear_q");
+  kernel.ints["x_stride_bytes"] = 42;
+  EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
+              HasSubstr("'x_stride_bytes' must be a multiple of 4"));
+  kernel = smallest("quantize");
+  kernel.ints["width"] = 40;
+  EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
+              HasSubstr("'width' must be a multiple of 32"));
   EXPECT_THAT(emitTo(smallest("add"), Emit::Object, "k.o", "z80-cpm"),
               HasSubstr("unknown Halide target 'z80-cpm'"));
   EXPECT_THAT(emitTo(smallest("add"), Emit::Object, "no/such/folder/k.o"),

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// linear_q: `linear` on quantized weights (Quantized.h) and quantized rows of
+// activations (Quantize.cpp):
+//   y[t][p*R + r] = (res) + (bias)
+//     + sum over blocks b of 32 columns, ascending, of
+//       (xs[t][b] * (sum over k in b of (code - offset) * xq[t][k])) * s[r][b]
+// The inner sums are exact integers; the outer one is one f32 fused
+// multiply-add (v2: multiplication and addition) per block in the same order
+// for every number of tokens, so that a token has the same bits alone and in a
+// tile. Panels, swiglu, residual and bias are those of `linear`.
+//
+// xq, xs and xsum point into token 0's row at the call's first column and
+// block; the rows lie x_stride_bytes apart (default: dense rows of `width`
+// columns, which defaults to k).
+#include "codegen/halide/Families.h"
+#include "codegen/halide/Math.h"
+#include "codegen/halide/Quantized.h"
+
+using namespace Halide;
+
+namespace lfmc::halide {
+
+namespace {
+
+struct Shape {
+  int tokens, xStride, yStride, resStride, columns, out; // out: per panel
+  bool residual, swiglu, bias;
+};
+
+Shape readShape(const Params &params, const QuantizedPanels &panels) {
+  Shape s;
+  s.tokens = params.size("tokens", 1);
+  s.residual = params.flag("residual");
+  s.swiglu = params.flag("swiglu");
+  s.bias = params.flag("bias");
+  if (s.swiglu && panels.rows % 2)
+    params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
+  if (s.swiglu && s.residual)
+    params.fail("parameters 'swiglu' and 'residual' exclude each other");
+  s.out = s.swiglu ? panels.rows / 2 : panels.rows;
+  s.columns = panels.panels * s.out;
+  const int width = params.size("width", panels.k);
+  if (width % activationBlock)
+    params.fail("parameter 'width' must be a multiple of 32");
+  s.xStride = params.size("x_stride_bytes",
+                          width + int64_t(width) / activationBlock * 8);
+  if (s.xStride % 4)
+    params.fail("parameter 'x_stride_bytes' must be a multiple of 4");
+  s.yStride = params.size("y_stride", s.columns);
+  s.resStride = params.size("res_stride", s.yStride);
+  return s;
+}
+
+// Codes as the machine's multiplication wants them, in one or two parts that
+// add up to code - offset: each a Func u8 or i8 (j, r, i, s, p) and the factor
+// of its sum.
+struct Part {
+  Func codes;
+  int factor;
+};
+
+struct Codes {
+  std::vector<Part> parts;
+  int offset;
+};
+
+Codes unpack(const QuantizedPanels &w, const Machine &machine) {
+  Var j("j"), r("r"), i("i"), s("s"), p("p");
+  const Expr byte = w.byte(j, r, i, s, p);
+  const Expr low = byte & cast<uint8_t>(15), high = byte >> cast<uint8_t>(4);
+  auto part = [&](const char *name, Expr value, int factor) {
+    Func codes(name);
+    codes(j, r, i, s, p) = value;
+    return Part{codes, factor};
+  };
+  if (w.isQ4()) {
+    Expr code = select(i % 2 == 0, low, high);
+    if (machine.dot == Dot::Signed)
+      code = cast<int8_t>(code);
+    return {{part("codes", code, 1)}, 8};
+  }
+  if (machine.dot == Dot::Signed)
+    return {{part("codes", reinterpret<int8_t>(byte), 1)}, 0};
+  const Expr raised = byte ^ cast<uint8_t>(128); // code + 128
+  if (machine.dot == Dot::Unsigned)
+    return {{part("codes", raised, 1)}, 128};
+  // Pairs of products of whole bytes exceed 16 bits. Those of nibbles fit even
+  // when added up over a block: 15 * 127 * 2 * 8 < 2^15.
+  return {{part("low", raised & cast<uint8_t>(15), 1),
+           part("high", raised >> cast<uint8_t>(4), 16)},
+          128};
+}
+
+} // namespace
+
+std::vector<Argument> linearQArguments(const Params &params) {
+  std::vector<std::string> inputs = {"xq", "xs", "xsum", "w"};
+  if (params.flag("bias"))
+    inputs.push_back("bias");
+  if (params.flag("residual"))
+    inputs.push_back("res");
+  return argumentList(inputs, {"y"});
+}
+
+Pipeline buildLinearQ(const Params &params, const Machine &machine) {
+  const QuantizedPanels w(params, "k", true);
+  const Shape s = readShape(params, w);
+  const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
+  const int vector = dividingLanes(w.rows, machine.lanes);
+  ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});
+  ImageParam xs =
+      input("xs", Float(32), {{blocks, 1}, {s.tokens, s.xStride / 4}});
+  ImageParam xsum =
+      input("xsum", Int(32), {{blocks, 1}, {s.tokens, s.xStride / 4}});
+  ImageParam bias = input("bias", Float(32), {{w.panels * w.rows, 1}});
+  ImageParam res =
+      input("res", Float(32), {{s.columns, 1}, {s.tokens, s.resStride}});
+
+  // The algorithm.
+  Var r("r"), t("t"), p("p"), b("b"), c("c"), pair("pair");
+  const Codes codes = unpack(w, machine);
+  Func sum("sum"), acc("acc"), y("y");
+  std::vector<Func> halves; // sums in 16 bits
+  std::vector<RDom> domains;
+  sum(r, t, b, p) = codes.offset ? -codes.offset * xsum(b, t) : Expr(0);
+  if (machine.dot == Dot::Pairs) {
+    for (const Part &part : codes.parts) {
+      RDom k(0, 2, 0, groups, "k");
+      Func half("half");
+      Expr j = k.x + 2 * pair;
+      half(pair, r, t, b, p) = cast<int16_t>(0);
+      half(pair, r, t, b, p) = saturating_add(
+          half(pair, r, t, b, p),
+          cast<int16_t>(part.codes(j, r, k.y, b, p)) *
+              cast<int16_t>(xq(b * activationBlock + k.y * w.depth + j, t)));
+      RDom pairs(0, w.depth / 2, "pairs");
+      sum(r, t, b, p) += part.factor * cast<int32_t>(half(pairs, r, t, b, p));
+      halves.push_back(half);
+      domains.push_back(k);
+    }
+  } else {
+    RDom k(0, w.depth, 0, groups, "k");
+    sum(r, t, b, p) += cast<int32_t>(
+        cast<int16_t>(codes.parts[0].codes(k.x, r, k.y, b, p)) *
+        cast<int16_t>(xq(b * activationBlock + k.y * w.depth + k.x, t)));
+    domains.push_back(k);
+  }
+  RDom all(0, blocks, "all");
+  acc(r, t, p) = 0.0f;
+  acc(r, t, p) += strict_float(cast<float>(sum(r, t, all, p)) * xs(all, t)) *
+                  w.scale(r, all, p);
+  auto total = [&](Expr row, Expr panel) {
+    Expr value = acc(row, t, panel);
+    return s.bias ? strict_float(value + bias(panel * w.rows + row)) : value;
+  };
+  Expr value = total(c % s.out, c / s.out);
+  if (s.swiglu)
+    value = siluF32(value) * total(c % s.out + s.out, c / s.out);
+  else if (s.residual)
+    value = strict_float(res(c, t) + value);
+  y(c, t) = value;
+
+  // Schedule: the codes of a block stay in registers for all tokens.
+  Var lane("lane"), v("v");
+  const int outVector = dividingLanes(s.out, machine.lanes);
+  y.split(c, p, c, s.out).split(c, v, lane, outVector).vectorize(lane);
+  y.reorder(lane, v, p, t).unroll(v).unroll(p).unroll(t);
+  acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, w.rows);
+  acc.split(r, v, lane, vector).vectorize(lane).unroll(v).unroll(t).unroll(p);
+  acc.update()
+      .split(r, v, lane, vector)
+      .reorder(lane, t, v, p, all)
+      .vectorize(lane)
+      .unroll(t)
+      .unroll(v)
+      .unroll(p);
+  for (const Part &part : codes.parts) {
+    Func f = part.codes;
+    Var j = f.args()[0], row = f.args()[1], i = f.args()[2];
+    f.compute_at(acc, v).store_in(MemoryType::Stack);
+    f.reorder(j, row, i).bound_extent(j, w.depth).vectorize(j).vectorize(row);
+    f.unroll(i);
+  }
+  sum.compute_at(acc, t).store_in(MemoryType::Stack).vectorize(r);
+  if (machine.dot == Dot::Pairs) {
+    for (size_t n = 0; n < halves.size(); ++n) {
+      RVar pairs = sum.rvars(n)[0];
+      sum.update(n).reorder(pairs, r).atomic().vectorize(pairs).vectorize(r);
+      const RDom &k = domains[n];
+      halves[n].compute_at(acc, t).store_in(MemoryType::Stack);
+      halves[n].bound_extent(pair, w.depth / 2).vectorize(pair).vectorize(r);
+      halves[n]
+          .update()
+          .reorder(k.x, pair, r, k.y)
+          .atomic(true)
+          .vectorize(k.x)
+          .vectorize(pair)
+          .vectorize(r)
+          .unroll(k.y);
+    }
+  } else {
+    const RDom &k = domains[0];
+    sum.update()
+        .reorder(k.x, r, k.y)
+        .atomic()
+        .vectorize(k.x)
+        .vectorize(r)
+        .unroll(k.y);
+  }
+  pinOutput(y, {{s.columns, 1}, {s.tokens, s.yStride}});
+
+  Pipeline pipeline{{xq, xs, xsum, w.codes}, {y}, {}};
+  pipeline.aliases = {{w.scales, "w"}};
+  if (s.bias)
+    pipeline.inputs.push_back(bias);
+  if (s.residual)
+    pipeline.inputs.push_back(res);
+  Prefetch &prefetch = pipeline.prefetch;
+  prefetch.buffer = "w";
+  prefetch.loop = all.x.name();
+  prefetch.type = UInt(8);
+  prefetch.elementsPerIteration = w.blockBytes() / (w.block / activationBlock);
+  prefetch.bytesAhead =
+      params.integer("prefetch", s.tokens == 1 ? 4096 : 0, 0, 1 << 20);
+  for (int panel = 0; panel < w.panels; ++panel)
+    prefetch.streams.push_back(panel * w.panelBytes());
+  return pipeline;
+}
+
+} // namespace lfmc::halide

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/codegen/halide/Harness.h"
+
+#include <cfenv>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+namespace lfmc::halide::test {
+namespace {
+
+// A row's parts behind each other, as linear_q reads them.
+struct Row {
+  int width;
+  Buffer<uint8_t> stored;
+  explicit Row(int width) : width(width), stored(width + width / 4, 0xee) {}
+  int8_t *q() const { return reinterpret_cast<int8_t *>(stored.data()); }
+  float *scale() const {
+    return reinterpret_cast<float *>(stored.data() + width);
+  }
+  int32_t *sum() const {
+    return reinterpret_cast<int32_t *>(stored.data() + width + width / 8);
+  }
+};
+
+void compare(const Row &row, const float *x) {
+  ASSERT_EQ(std::fegetround(), FE_TONEAREST);
+  for (int b = 0; b < row.width / 32; ++b) {
+    float largest = 0;
+    for (int i = 0; i < 32; ++i)
+      largest = std::max(largest, std::fabs(x[b * 32 + i]));
+    float scale = largest / 127.0f;
+    if (scale < std::numeric_limits<float>::min())
+      scale = 0;
+    const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+    ASSERT_EQ(row.scale()[b], scale) << "block " << b;
+    int total = 0;
+    for (int i = 0; i < 32; ++i) {
+      float scaled = x[b * 32 + i] * inverse;
+      ASSERT_EQ(row.q()[b * 32 + i], int(std::nearbyint(scaled)))
+          << "element " << b * 32 + i;
+      total += row.q()[b * 32 + i];
+    }
+    ASSERT_EQ(row.sum()[b], total) << "block " << b;
+  }
+}
+
+Case quantizeCase(int width, std::function<float(int, Random &)> value) {
+  return {MicroKernel{"quantize", {{"width", width}}, {}},
+          [=](const Kernel &kernel) {
+            Random random(width);
+            Buffer<float> x(width);
+            for (int i = 0; i < width; ++i)
+              x[i] = value(i, random);
+            Row row(width);
+            kernel({x.data(), row.q(), row.scale(), row.sum()});
+            compare(row, x.data());
+          }};
+}
+
+class QuantizeTest : public IsaTest {};
+
+TEST_P(QuantizeTest, Widths) {
+  std::vector<Case> cases;
+  for (int width : {32, 64, 96, 160, 1024, 2048})
+    cases.push_back(
+        quantizeCase(width, [](int, Random &random) { return random(); }));
+  run(cases);
+}
+
+TEST_P(QuantizeTest, ExtremeBlocks) {
+  run({quantizeCase(64, [](int, Random &) { return 0.0f; }),
+       quantizeCase(64, [](int, Random &) { return -0.0f; }),
+       // One value in a block: 127 or -127, never beyond.
+       quantizeCase(96, [](int i, Random &) { return i == 40 ? -3.7f : 0; }),
+       // Half-way values go to even.
+       quantizeCase(32, [](int i, Random &) { return i ? i - 15.5f : 127.0f; }),
+       quantizeCase(64, [](int, Random &r) { return r() * 1e38f; }),
+       quantizeCase(64, [](int, Random &r) { return r() * 1e-35f; }),
+       quantizeCase(64,
+                    [](int i, Random &r) {
+                      return i < 32 ? r() * 1e-37f : r() * 1e-42f;
+                    }),
+       // Scales of very different sizes.
+       quantizeCase(128, [](int i, Random &r) {
+         return r() * std::pow(10.0f, float(i / 32) * 8 - 12);
+       })});
+}
+
+// rms_norm_quantize must have the bits of rms_norm followed by quantize.
+TEST_P(QuantizeTest, NormThenQuantize) {
+  std::vector<Case> cases;
+  for (int width : {32, 96, 1024, 2048}) {
+    auto x = std::make_shared<Buffer<float>>(width);
+    auto g = std::make_shared<Buffer<float>>(width);
+    auto normed = std::make_shared<Buffer<float>>(width);
+    Random random(width);
+    random.fill(*x);
+    random.fill(*g);
+    cases.push_back({{"rms_norm", {{"width", width}}, {{"eps", 1e-5}}},
+                     [=](const Kernel &kernel) {
+                       kernel({x->data(), g->data(), normed->data()});
+                     }});
+    cases.push_back(
+        {{"rms_norm_quantize", {{"width", width}}, {{"eps", 1e-5}}},
+         [=](const Kernel &kernel) {
+           Row row(width);
+           kernel({x->data(), g->data(), row.q(), row.scale(), row.sum()});
+           compare(row, normed->data());
+         }});
+  }
+  run(cases);
+}
+
+LFMC_FOR_EACH_ISA(QuantizeTest);
+
+} // namespace
+} // namespace lfmc::halide::test
