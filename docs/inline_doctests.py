@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 
-MARK = re.compile(r"^\s*\(\* example filepath=(\S+) \*\)$", re.M)
+MARK = re.compile(r"^[ \t]*\(\* example filepath=(\S+) \*\)$", re.M)
 RUN = re.compile(r"^// RUN: lfmc-opt (.*?)(?:\||$)", re.M)
 
 
