@@ -12,6 +12,7 @@
 #include <atomic>
 #include <climits>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -108,7 +109,7 @@ Error StagedDirectory::createFolder(StringRef path) {
     return error;
   int index = numFolders;
   if (index < maxFolders && path.size() < PATH_MAX) {
-    path.copy(folders[index], path.size());
+    std::memcpy(folders[index], path.data(), path.size());
     folders[index][path.size()] = 0;
     numFolders = index + 1;
   }
