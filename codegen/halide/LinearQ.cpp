@@ -121,30 +121,36 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   Var r("r"), t("t"), p("p"), b("b"), c("c"), pair("pair");
   const Codes codes = unpack(w, machine);
   Func sum("sum"), acc("acc"), y("y");
-  std::vector<Func> halves; // sums in 16 bits
-  std::vector<RDom> domains;
+  struct Half { // sums in 16 bits
+    Func product, sum;
+    RDom two, k;
+  };
+  std::vector<Half> halves;
+  RDom k(0, w.depth, 0, groups, "k");
   sum(r, t, b, p) = codes.offset ? -codes.offset * xsum(b, t) : Expr(0);
   if (machine.dot == Dot::Pairs) {
     for (const Part &part : codes.parts) {
-      RDom k(0, 2, 0, groups, "k");
-      Func half("half");
-      Expr j = k.x + 2 * pair;
+      // Nothing saturates here, maddubs only comes in that form. Its results
+      // are added plainly: CPUs do that on twice as many ports.
+      RDom two(0, 2, "two"), k(0, groups, "k");
+      Func product("product"), half("half");
+      Var i("i");
+      Expr j = two + 2 * pair;
+      product(pair, r, t, b, p, i) = cast<int16_t>(0);
+      product(pair, r, t, b, p, i) = saturating_add(
+          product(pair, r, t, b, p, i),
+          cast<int16_t>(part.codes(j, r, i, b, p)) *
+              cast<int16_t>(xq(b * activationBlock + i * w.depth + j, t)));
       half(pair, r, t, b, p) = cast<int16_t>(0);
-      half(pair, r, t, b, p) = saturating_add(
-          half(pair, r, t, b, p),
-          cast<int16_t>(part.codes(j, r, k.y, b, p)) *
-              cast<int16_t>(xq(b * activationBlock + k.y * w.depth + j, t)));
+      half(pair, r, t, b, p) += product(pair, r, t, b, p, k);
       RDom pairs(0, w.depth / 2, "pairs");
       sum(r, t, b, p) += part.factor * cast<int32_t>(half(pairs, r, t, b, p));
-      halves.push_back(half);
-      domains.push_back(k);
+      halves.push_back({product, half, two, k});
     }
   } else {
-    RDom k(0, w.depth, 0, groups, "k");
     sum(r, t, b, p) += cast<int32_t>(
         cast<int16_t>(codes.parts[0].codes(k.x, r, k.y, b, p)) *
         cast<int16_t>(xq(b * activationBlock + k.y * w.depth + k.x, t)));
-    domains.push_back(k);
   }
   RDom all(0, blocks, "all");
   acc(r, t, p) = 0.0f;
@@ -187,20 +193,25 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
     for (size_t n = 0; n < halves.size(); ++n) {
       RVar pairs = sum.rvars(n)[0];
       sum.update(n).reorder(pairs, r).atomic().vectorize(pairs).vectorize(r);
-      const RDom &k = domains[n];
-      halves[n].compute_at(acc, t).store_in(MemoryType::Stack);
-      halves[n].bound_extent(pair, w.depth / 2).vectorize(pair).vectorize(r);
-      halves[n]
-          .update()
-          .reorder(k.x, pair, r, k.y)
-          .atomic(true)
-          .vectorize(k.x)
+      Half &half = halves[n];
+      half.sum.compute_at(acc, t).store_in(MemoryType::Stack);
+      half.sum.bound_extent(pair, w.depth / 2).vectorize(pair).vectorize(r);
+      half.sum.update()
+          .reorder(pair, r, half.k)
           .vectorize(pair)
           .vectorize(r)
-          .unroll(k.y);
+          .unroll(half.k);
+      half.product.compute_at(half.sum, half.k).store_in(MemoryType::Stack);
+      half.product.bound_extent(pair, w.depth / 2);
+      half.product.vectorize(pair).vectorize(r);
+      half.product.update()
+          .reorder(half.two, pair, r)
+          .atomic(true)
+          .vectorize(half.two)
+          .vectorize(pair)
+          .vectorize(r);
     }
   } else {
-    const RDom &k = domains[0];
     sum.update()
         .reorder(k.x, r, k.y)
         .atomic()
