@@ -109,7 +109,8 @@ void ImportSymbols::state(int64_t layer, llvm::StringRef name,
       builder.getStringAttr(fmt::format("model.layers.{}", layer)));
   StateOp::create(builder, loc, builder.getStringAttr(symbol),
                   perToken ? builder.getUnitAttr() : UnitAttr(),
-                  TypeAttr::get(type), /*offset=*/IntegerAttr(),
+                  TypeAttr::get(type), CacheLayoutAttr(),
+                  /*offset=*/IntegerAttr(),
                   /*sym_visibility=*/StringAttr());
   stateList.push_back({std::move(symbol), type});
 }

@@ -178,8 +178,8 @@ std::optional<Kernel> shortConv(Operation *op, const Target &target) {
   return params.kernel("short_conv", channels / block, 0, layout);
 }
 
-/// Positions whose K rows are interleaved, and positions of one attention step.
-constexpr int64_t cacheLanes = 16, cacheBlock = 64;
+/// Positions of one attention step.
+constexpr int64_t cacheBlock = 64;
 
 bool cacheFits(Type type) {
   return cast<RankedTensorType>(type).getDimSize(0) % cacheBlock == 0;
@@ -198,7 +198,7 @@ std::optional<Kernel> ropeCache(Operation *op, const Target &) {
       .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
       .add("heads", width(rope.getQ()) / cache.getDimSize(2))
       .add("rot", rope.getRope().getDim())
-      .add("lanes", cacheLanes)
+      .add("lanes", keyCacheLanes)
       .add("q_stride", rowStride(rope.getQ()))
       .add("k_stride", rowStride(rope.getK()))
       .add("v_stride", rowStride(rope.getV()))
@@ -219,7 +219,7 @@ std::optional<Kernel> attention(Operation *op, const Target &target) {
       .add("dim", dim)
       .add("group", group)
       .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
-      .add("lanes", cacheLanes)
+      .add("lanes", keyCacheLanes)
       .add("block", cacheBlock)
       .add("window", int64_t(attention.getWindow().value_or(0)))
       .add("q_stride", rowStride(attention.getQ()))

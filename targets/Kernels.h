@@ -31,6 +31,10 @@ using KernelProvider = std::optional<Kernel> (*)(mlir::Operation *op,
 /// expansion when none matches.
 llvm::ArrayRef<KernelProvider> kernelProviders(const Target &target);
 
+/// Positions side by side in a K cache: scores of that many keys are computed
+/// together, without horizontal sums. V caches have one.
+inline constexpr int64_t keyCacheLanes = 16;
+
 /// Elements between the rows of a token-major value: its width, or that of the
 /// tensor it is a column slice of.
 int64_t rowStride(mlir::Value rows);

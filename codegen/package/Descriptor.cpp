@@ -123,6 +123,8 @@ Expected<Constant *> DescriptorModule::states() {
     row.add(int64(state.offset), FIELD(lfm_state_info, offset));
     row.add(int64(state.bytes), FIELD(lfm_state_info, bytes));
     row.add(int64(state.bytesPerToken), FIELD(lfm_state_info, bytes_per_token));
+    row.add(uint32(state.regions), FIELD(lfm_state_info, regions));
+    row.add(uint32(state.granule), FIELD(lfm_state_info, granule));
     Expected<Constant *> done =
         row.finish(context, module.getDataLayout(), sizeof(lfm_state_info),
                    "lfm_state_info");

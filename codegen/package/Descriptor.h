@@ -16,7 +16,8 @@ namespace lfmc {
 struct StateInfo {
   std::string name;
   uint64_t offset = 0, bytes = 0;
-  uint64_t bytesPerToken = 0; ///< 0: recurrent
+  uint64_t bytesPerToken = 0;        ///< 0: recurrent
+  uint32_t regions = 1, granule = 1; ///< see lfm_state_info
 };
 
 /// The fields of lfm_program, see runtime/include/lfm/program.h.

@@ -57,6 +57,10 @@ std::vector<StateInfo> stateTable(mlir::ModuleOp module) {
     state.bytes = lfm2::stateBytes(type);
     if (op.getPerToken())
       state.bytesPerToken = state.bytes / type.getDimSize(0);
+    if (lfm2::CacheLayoutAttr layout = op.getLayoutAttr()) {
+      state.regions = uint32_t(type.getDimSize(1));
+      state.granule = uint32_t(layout.getLanes());
+    }
     table.push_back(std::move(state));
   }
   return table;
@@ -111,10 +115,9 @@ Json weightJson(lfm2::WeightOp op) {
 }
 
 Json stateJson(const StateInfo &state) {
-  return {{"name", state.name},
-          {"offset", state.offset},
-          {"bytes", state.bytes},
-          {"bytes_per_token", state.bytesPerToken}};
+  return {{"name", state.name},       {"offset", state.offset},
+          {"bytes", state.bytes},     {"bytes_per_token", state.bytesPerToken},
+          {"regions", state.regions}, {"granule", state.granule}};
 }
 
 // Names of weights and states by offset.

@@ -62,6 +62,14 @@ StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
   return success();
 }
 
+LogicalResult
+CacheLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                        int64_t lanes) {
+  if (lanes < 1) // (C1)
+    return emitError() << "expected at least 1 lane, found " << lanes;
+  return success();
+}
+
 LogicalResult RopeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                FloatAttr theta, int64_t dim, bool interleaved) {
   if (!theta.getType().isF64()) // (C1)

@@ -58,6 +58,17 @@ def Lfm2_StoredAttr : Lfm2_Attr<"Stored", "stored",
   let assemblyFormat = "`<` $kind (`,` $layout^)? `>`";
 }
 
+def Lfm2_CacheLayoutAttr : Lfm2_Attr<"CacheLayout", "cache_layout"> {
+  let summary = "layout of a KV cache";
+  let description = [{
+    A cache `[C, heads, D]` stored head by head: `[heads][C/lanes][D][lanes]`,
+    `lanes` positions side by side. Set with the kernels that read and write it.
+  }];
+  let parameters = (ins "int64_t":$lanes);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 def Lfm2_SourceAttr : Lfm2_Attr<"Source", "source"> {
   let summary = "checkpoint tensors that make up a weight";
   let description = [{

@@ -112,6 +112,12 @@ LogicalResult StateOp::verify() {
     return emitOpError()
            << "expected a static ranked tensor of f32 or f16, found "
            << getType();
+  if (CacheLayoutAttr layout = getLayoutAttr())
+    if (!getPerToken() || type.getRank() != 3 ||
+        type.getDimSize(0) % layout.getLanes()) // (C2)
+      return emitOpError() << "expected a per_token cache of rank 3 with a "
+                              "multiple of "
+                           << layout.getLanes() << " positions for its layout";
   return success();
 }
 

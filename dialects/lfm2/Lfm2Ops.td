@@ -69,9 +69,11 @@ def Lfm2_StateOp : Lfm2_Op<"state", [Symbol]> {
     of a sequence. `per_token` marks state that is indexed by the position in
     dimension 0 (KV caches: rewinding is free); without it the state is recurrent
     (short convolution). `offset` is the byte offset in the session's state, set
-    by `lfmc-assign-offsets`.
+    by `lfmc-assign-offsets`; `layout`, set with the kernels, how a cache lies in
+    memory (row-major without).
 
-    Constraints: (C1) the type is a ranked, static tensor of f32 or f16.
+    Constraints: (C1) the type is a ranked, static tensor of f32 or f16; (C2) a layout
+    needs `per_token`, rank 3, and lanes that divide dimension 0.
 
     ```mlir
     lfm2.state @l2.k per_token : tensor<4096x8x64xf32>
@@ -79,10 +81,12 @@ def Lfm2_StateOp : Lfm2_Op<"state", [Symbol]> {
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, UnitAttr:$per_token,
-                       TypeAttr:$type, OptionalAttr<I64Attr>:$offset,
+                       TypeAttr:$type, OptionalAttr<Lfm2_CacheLayoutAttr>:$layout,
+                       OptionalAttr<I64Attr>:$offset,
                        OptionalAttr<StrAttr>:$sym_visibility);
   let assemblyFormat = [{
-    $sym_name (`per_token` $per_token^)? `:` $type (`at` $offset^)? attr-dict
+    $sym_name (`per_token` $per_token^)? `:` $type (`layout` $layout^)?
+    (`at` $offset^)? attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -29,6 +29,7 @@ private:
   void chooseLayouts();
   bool cachesMatch();
   void setLayout(lfm2::WeightOp weight, PanelsAttr layout);
+  void setCacheLayouts();
 
   const Target *machine = nullptr;
   DenseSet<Operation *> expanded; ///< ops that no provider may take
@@ -80,6 +81,26 @@ bool SelectKernels::cachesMatch() {
       all &= match(op).has_value();
   });
   return all;
+}
+
+/// What the kernels of a cache agree on is noted at its symbol, for those who
+/// must find positions in it (snapshots).
+void SelectKernels::setCacheLayouts() {
+  getOperation().walk([&](lfm2::RopeCacheOp op) {
+    auto function = op->getParentOfType<func::FuncOp>();
+    auto note = [&](Value cache, int64_t lanes) {
+      auto argument = dyn_cast<BlockArgument>(cache);
+      auto symbol = argument ? function.getArgAttrOfType<FlatSymbolRefAttr>(
+                                   argument.getArgNumber(), "lfm2.state")
+                             : nullptr;
+      if (symbol)
+        getOperation()
+            .lookupSymbol<lfm2::StateOp>(symbol.getAttr())
+            .setLayoutAttr(lfm2::CacheLayoutAttr::get(&getContext(), lanes));
+    };
+    note(op.getKCache(), keyCacheLanes);
+    note(op.getVCache(), 1);
+  });
 }
 
 void SelectKernels::setLayout(lfm2::WeightOp weight, PanelsAttr layout) {
@@ -138,7 +159,9 @@ void SelectKernels::runOnOperation() {
   }
   machine = *found;
   splitNorms();
-  if (!cachesMatch())
+  if (cachesMatch())
+    setCacheLayouts();
+  else
     getOperation().walk([&](Operation *op) {
       if (isa<lfm2::AttentionOp, lfm2::RopeCacheOp>(op))
         expanded.insert(op);

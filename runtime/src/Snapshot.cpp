@@ -31,26 +31,30 @@ uint64_t layoutHash(const lfm_program &p) {
   for (int32_t i = 0; i < p.state_count; ++i) {
     const lfm_state_info &s = p.states[i];
     hash = mix(mix(mix(hash, s.offset), s.bytes), s.bytes_per_token);
+    hash = mix(mix(hash, s.regions), s.granule);
   }
   for (const char *c = p.target; c && *c; ++c)
     hash = mix(hash, static_cast<uint8_t>(*c));
   return hash;
 }
 
-/// Bytes of `s` in use at `position`.
+/// Bytes of each region of `s` in use at `position`.
 size_t usedBytes(const lfm_state_info &s, int32_t position) {
-  uint64_t used = s.bytes;
-  if (s.bytes_per_token &&
-      static_cast<uint64_t>(position) < s.bytes / s.bytes_per_token)
-    used = s.bytes_per_token * static_cast<uint64_t>(position);
-  return static_cast<size_t>(used);
+  uint64_t region = s.bytes / s.regions;
+  if (s.bytes_per_token == 0)
+    return static_cast<size_t>(region);
+  uint64_t granule = s.granule;
+  uint64_t positions =
+      (static_cast<uint64_t>(position) + granule - 1) / granule * granule;
+  uint64_t used = positions * (s.bytes_per_token / s.regions);
+  return static_cast<size_t>(used < region ? used : region);
 }
 
 size_t snapshotBytes(const lfm_program &p, int32_t position) {
   size_t bytes =
       sizeof(Header) + static_cast<size_t>(position) * sizeof(int32_t);
   for (int32_t i = 0; i < p.state_count; ++i)
-    bytes += usedBytes(p.states[i], position);
+    bytes += usedBytes(p.states[i], position) * p.states[i].regions;
   return bytes;
 }
 
@@ -85,9 +89,11 @@ lfm_status lfm_session_snapshot_save(lfm_session *session, void *blob,
   std::memcpy(out, session->tokens, tokenBytes);
   out += tokenBytes;
   for (int32_t i = 0; i < p.state_count; ++i) {
-    size_t used = usedBytes(p.states[i], session->position);
-    std::memcpy(out, session->state + p.states[i].offset, used);
-    out += used;
+    const lfm_state_info &s = p.states[i];
+    size_t used = usedBytes(s, session->position);
+    for (uint32_t r = 0; r < s.regions; ++r, out += used)
+      std::memcpy(out, session->state + s.offset + r * (s.bytes / s.regions),
+                  used);
   }
   return session->succeed();
 }
@@ -137,9 +143,11 @@ lfm_status lfm_session_snapshot_load(lfm_session *session, const void *blob,
   session->restoreTokens(session->tokens, header.position);
   in += tokenBytes;
   for (int32_t i = 0; i < p.state_count; ++i) {
-    size_t used = usedBytes(p.states[i], header.position);
-    std::memcpy(session->state + p.states[i].offset, in, used);
-    in += used;
+    const lfm_state_info &s = p.states[i];
+    size_t used = usedBytes(s, header.position);
+    for (uint32_t r = 0; r < s.regions; ++r, in += used)
+      std::memcpy(session->state + s.offset + r * (s.bytes / s.regions), in,
+                  used);
   }
   return session->succeed();
 }

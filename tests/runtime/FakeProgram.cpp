@@ -49,13 +49,28 @@ void phase(lfm_sync *sync, int parity, int64_t chunks, Body body) {
   sync->barrier(sync, parity);
 }
 
+/// The "kv" state, laid out as caches are: two regions (low and high halves of
+/// the hashes), positions in granules of four, backwards in each.
+struct History {
+  uint32_t *low, *high;
+  explicit History(uint8_t *state)
+      : low(reinterpret_cast<uint32_t *>(state + 64)), high(low + kContext) {}
+  uint64_t operator[](int64_t pos) const {
+    return low[pos ^ 3] | uint64_t(high[pos ^ 3]) << 32;
+  }
+  void set(int64_t pos, uint64_t value) {
+    low[pos ^ 3] = uint32_t(value);
+    high[pos ^ 3] = uint32_t(value >> 32);
+  }
+};
+
 /// Token hashes in parallel, the recurrence in one chunk, then the rows.
 /// arena: uint64_t[2][kPrefill].
 void readTokens(const lfm_args *a, lfm_sync *sync, int parity) {
   auto *tokens = static_cast<const int32_t *>(a->input);
   auto *hashes = reinterpret_cast<uint64_t *>(a->arena);
   auto *recurrent = reinterpret_cast<uint64_t *>(a->state);
-  auto *history = reinterpret_cast<uint64_t *>(a->state + 64);
+  History history(a->state);
   const uint8_t *weights = a->weights + LFM_WEIGHTS_DATA;
   phase(sync, parity, a->n, [&](int64_t i) {
     hashes[i] = tokenHash(tokens[i], a->pos + i, weights[tokens[i] % kWeights]);
@@ -63,7 +78,7 @@ void readTokens(const lfm_args *a, lfm_sync *sync, int parity) {
   phase(sync, parity ^ 1, 1, [&](int64_t) {
     for (int64_t i = 0; i < a->n; ++i) {
       int64_t pos = a->pos + i;
-      history[pos] = hashes[i];
+      history.set(pos, hashes[i]);
       *recurrent = mix(mix(*recurrent, hashes[i]), history[pos / 2]);
       hashes[kPrefill + i] = *recurrent;
     }
@@ -106,8 +121,8 @@ void decode(const lfm_args *a, lfm_sync *sync, int32_t) {
 }
 
 const lfm_state_info kStates[] = {
-    {"conv", 0, 8, 0},
-    {"kv", 64, kContext * sizeof(uint64_t), sizeof(uint64_t)}};
+    {"conv", 0, 8, 0, 1, 1},
+    {"kv", 64, kContext * sizeof(uint64_t), sizeof(uint64_t), 2, 4}};
 const int32_t kEos[] = {7, 9};
 
 } // namespace

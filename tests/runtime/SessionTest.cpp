@@ -129,7 +129,7 @@ TEST_F(SessionTest, ResetClearsLargeStates) {
   program.state_bytes = 5u << 20;
   lfm_state_info states[] = {program.states[0],
                              program.states[1],
-                             {"large", 4096, (5u << 20) - 4096, 0}};
+                             {"large", 4096, (5u << 20) - 4096, 0, 1, 1}};
   program.states = states;
   program.state_count = 3;
   Model model = open(program);

@@ -57,10 +57,14 @@ typedef void (*lfm_entry)(const lfm_args *args, lfm_sync *sync, int32_t thread);
 typedef struct lfm_state_info {
   const char *name;         /* "l2.k", "l0.conv", ... */
   uint64_t offset, bytes;   /* within the state */
-  uint64_t bytes_per_token; /* > 0: grows with the position (KV cache): position
-                              p has the bytes p * bytes_per_token ... of the
-                              piece, and snapshots save no more. 0: a recurrent
-                              state or another layout, saved as a whole */
+  uint64_t bytes_per_token; /* of a KV cache, which grows with the position;
+                              rewinding it is free. 0: a recurrent state, which
+                              rewinds from a snapshot only */
+  uint32_t regions;         /* a cache's equal parts (heads), each with its
+                              positions in order; 1 without bytes_per_token */
+  uint32_t granule;         /* positions that are interleaved in a region: the
+                              first p positions are in the first
+                              ceil(p / granule) * granule */
 } lfm_state_info;
 
 /* Sampling defaults from generation_config.json; negative means "not given". */

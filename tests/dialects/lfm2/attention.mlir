@@ -3,6 +3,8 @@
 
 // CHECK: lfm2.state @l2.k per_token : tensor<4096x8x64xf32>
 lfm2.state @l2.k per_token : tensor<4096x8x64xf32>
+// CHECK: lfm2.state @l2.v per_token : tensor<4096x8x64xf32> layout <lanes = 16> at 64
+lfm2.state @l2.v per_token : tensor<4096x8x64xf32> layout <lanes = 16> at 64
 // CHECK: lfm2.state @l0.conv : tensor<2x2048xf32> at 4096
 lfm2.state @l0.conv : tensor<2x2048xf32> at 4096
 
