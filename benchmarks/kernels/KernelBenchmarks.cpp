@@ -2,8 +2,9 @@
 //
 // The microkernels at the shapes of LFM2 1.2B, single-threaded, against what
 // the core can do: "of_peak" is the share of the arithmetic peak, "of_read" the
-// share of the read bandwidth, both measured at the start of this run. Rates
-// are per second of CPU time, so that a busy machine disturbs them less.
+// share of the read bandwidth, both measured at the start of this run. The peak
+// of quantized kernels is that of 8-bit products, see Peaks.h. Rates are per
+// second of CPU time, so that a busy machine disturbs them less.
 #include "benchmarks/kernels/Loader.h"
 #include "benchmarks/kernels/Peaks.h"
 
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace lfmc::halide::bench {
@@ -27,13 +29,16 @@ struct Isa {
   const char *name, *target;
   int rows, tokens, decodePanels; // the tiles that suit it
   bool f16;                       // converts f16 in hardware
-  double flops = 0;
+  int quantRows, quantTokens;     // the tile for quantized weights
+  double flops = 0, products = 0; // peaks
 };
 
 std::vector<Isa> isas = {
-    {Level::V2, "v2", "x86-64-linux-sse41", 8, 4, 1, false},
-    {Level::V3, "v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", 16, 6, 4, true},
-    {Level::V4, "v4", "x86-64-linux-avx512_skylake", 32, 12, 2, true},
+    {Level::V2, "v2", "x86-64-linux-sse41", 8, 4, 1, false, 4, 4},
+    {Level::V3, "v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", 16, 6, 4, true, 8,
+     7},
+    {Level::V4, "v4", "x86-64-linux-avx512_skylake", 32, 12, 2, true, 16, 8},
+    {Level::Vnni, "vnni", "x86-64-linux-avx512_zen4", 32, 12, 2, true, 16, 16},
 };
 
 using Memory = std::unique_ptr<char, decltype(&std::free)>;
@@ -62,6 +67,12 @@ public:
     double rate = perSecond(flops);
     state.counters["Gflop/s"] = rate / 1e9;
     state.counters["of_peak"] = rate / isa.flops;
+  }
+  /// `products` of 8-bit integers.
+  void products(double products, const Isa &isa) {
+    double rate = perSecond(products);
+    state.counters["Gmac/s"] = rate / 1e9;
+    state.counters["of_peak"] = rate / isa.products;
   }
   double bytes(double bytes) {
     double rate = perSecond(bytes);
@@ -121,6 +132,69 @@ void prefillLinear(benchmark::State &state, const Isa &isa, int wtype) {
     for (size_t panel = 0; panel < panels; ++panel)
       call(kernel, x.data(), w.get() + panel * step, y.data() + panel * rows);
   meter.flops(2.0 * panels * rows * tokens * k, isa);
+}
+
+const char *quantNames[] = {"q8", "q4"}; // wtype 3 and 4
+
+size_t quantBytes(int wtype, int block, size_t weights) {
+  return weights / block * (2 + (wtype == 4 ? block / 2 : block));
+}
+
+void decodeLinearQ(benchmark::State &state, const Isa &isa, int wtype,
+                   int block) {
+  const int k = 2048, rows = isa.quantRows;
+  void *kernel = loadKernel(
+      {"linear_q",
+       {{"wtype", wtype}, {"block", block}, {"rows", rows}, {"k", k}},
+       {}},
+      isa.target);
+  const size_t step = quantBytes(wtype, block, size_t(rows) * k);
+  std::vector<char> x(k + k / 4);
+  std::vector<float> y(rows);
+  double read = readPeak(stream(), streamBytes);
+  Meter meter(state);
+  for (auto _ : state)
+    for (size_t at = 0; at + step <= streamBytes; at += step)
+      call(kernel, x.data(), &x[k], &x[k + k / 8], stream() + at, y.data());
+  double rate = meter.bytes(double(streamBytes / step * step));
+  read = std::max(read, readPeak(stream(), streamBytes));
+  state.counters["of_read"] = rate / read;
+}
+
+void prefillLinearQ(benchmark::State &state, const Isa &isa, int wtype,
+                    int block, int tokens) {
+  const int k = 2048, rows = isa.quantRows;
+  void *kernel = loadKernel({"linear_q",
+                             {{"wtype", wtype},
+                              {"block", block},
+                              {"rows", rows},
+                              {"tokens", tokens},
+                              {"k", k},
+                              {"y_stride", 2048}},
+                             {}},
+                            isa.target);
+  const size_t step = quantBytes(wtype, block, size_t(rows) * k);
+  const size_t panels = std::max<size_t>(1, (size_t(256) << 10) / step);
+  Memory w = allocate(panels * step);
+  std::vector<char> x(size_t(tokens) * (k + k / 4));
+  std::vector<float> y(size_t(tokens) * 2048);
+  Meter meter(state);
+  for (auto _ : state)
+    for (size_t panel = 0; panel < panels; ++panel)
+      call(kernel, x.data(), &x[k], &x[k + k / 8], w.get() + panel * step,
+           y.data() + panel * rows % 2048);
+  meter.products(1.0 * panels * rows * tokens * k, isa);
+}
+
+void quantize(benchmark::State &state, const Isa &isa) {
+  const int width = 2048;
+  void *kernel = loadKernel({"quantize", {{"width", width}}, {}}, isa.target);
+  std::vector<float> x(width, 1.0f);
+  std::vector<char> row(width + width / 4);
+  Meter meter(state);
+  for (auto _ : state)
+    call(kernel, x.data(), row.data(), &row[width], &row[width + width / 8]);
+  meter.bytes(4.0 * width + row.size());
 }
 
 void attention(benchmark::State &state, const Isa &isa, int tokens, bool half) {
@@ -222,8 +296,10 @@ void registerAll() {
       continue;
     }
     isa.flops = flopPeak(isa.level);
-    benchmark::AddCustomContext(isa.name,
-                                fmt::format("{:.1f} Gflop/s", isa.flops / 1e9));
+    isa.products = productPeak(isa.level);
+    benchmark::AddCustomContext(
+        isa.name, fmt::format("{:.1f} Gflop/s, {:.1f} Gmac/s", isa.flops / 1e9,
+                              isa.products / 1e9));
     auto named = [&](const std::string &text) {
       return fmt::format("{}/{}", isa.name, text);
     };
@@ -236,6 +312,19 @@ void registerAll() {
       add(named(fmt::format("linear/prefill/{}", type)),
           [&isa, wtype](auto &state) { prefillLinear(state, isa, wtype); });
     }
+    for (int wtype : {3, 4})
+      for (int block : {32, 128}) {
+        std::string type =
+            fmt::format("{}/block:{}", quantNames[wtype - 3], block);
+        add(named("linear_q/decode/" + type), [=, &isa](auto &state) {
+          decodeLinearQ(state, isa, wtype, block);
+        });
+        for (int tokens : std::set<int>{4, isa.quantTokens})
+          add(named(fmt::format("linear_q/tile/{}/tokens:{}", type, tokens)),
+              [=, &isa](auto &state) {
+                prefillLinearQ(state, isa, wtype, block, tokens);
+              });
+      }
     for (int tokens : {1, 4, 12})
       add(named(fmt::format("attention_block/{}/tokens:{}",
                             isa.f16 ? "f16" : "f32", tokens)),
@@ -243,6 +332,7 @@ void registerAll() {
             attention(state, isa, tokens, isa.f16);
           });
     add(named("rms_norm"), [&isa](auto &state) { rmsNorm(state, isa); });
+    add(named("quantize"), [&isa](auto &state) { quantize(state, isa); });
     add(named("rope"), [&isa](auto &state) { rope(state, isa); });
     add(named("short_conv"), [&isa](auto &state) { shortConv(state, isa); });
     add(named("swiglu"), [&isa](auto &state) { swiglu(state, isa); });

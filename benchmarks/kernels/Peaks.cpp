@@ -22,6 +22,12 @@ bool runs(Level level) {
   case Level::V3:
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c");
+  case Level::Vnni:
+    if (!__builtin_cpu_supports("avx512vnni") ||
+        !__builtin_cpu_supports("avx512vbmi2") ||
+        !__builtin_cpu_supports("gfni"))
+      return false;
+    [[fallthrough]];
   case Level::V4:
     return __builtin_cpu_supports("avx512f") &&
            __builtin_cpu_supports("avx512bw") &&
@@ -33,10 +39,11 @@ bool runs(Level level) {
 
 // Twelve independent chains cover the latency of two units. The empty asm keeps
 // each value in a register and the loop from being folded.
-#define LFMC_CHAINS(TYPE, SET, STEP)                                           \
-  TYPE a[12], x = SET(0.999f), y = SET(0.001f);                                \
+#define LFMC_CHAINS(TYPE, SET, X, Y, STEP)                                     \
+  [[maybe_unused]] TYPE x = SET(X);                                            \
+  TYPE a[12], y = SET(Y);                                                      \
   for (int i = 0; i < 12; ++i)                                                 \
-    a[i] = SET(float(i));                                                      \
+    a[i] = SET(i);                                                             \
   for (long n = 0; n < rounds; ++n) {                                          \
     _Pragma("clang loop unroll(full)") for (int i = 0; i < 12; ++i) {          \
       a[i] = STEP;                                                             \
@@ -45,31 +52,68 @@ bool runs(Level level) {
   }
 
 static void chainsV2(long rounds) {
-  LFMC_CHAINS(__m128, _mm_set1_ps, _mm_add_ps(_mm_mul_ps(a[i], x), y))
+  LFMC_CHAINS(__m128, _mm_set1_ps, 0.999f, 0.001f,
+              _mm_add_ps(_mm_mul_ps(a[i], x), y))
 }
 __attribute__((target("avx2,fma"))) static void chainsV3(long rounds) {
-  LFMC_CHAINS(__m256, _mm256_set1_ps, _mm256_fmadd_ps(a[i], x, y))
+  LFMC_CHAINS(__m256, _mm256_set1_ps, 0.999f, 0.001f,
+              _mm256_fmadd_ps(a[i], x, y))
 }
 __attribute__((target("avx512f"))) static void chainsV4(long rounds) {
-  LFMC_CHAINS(__m512, _mm512_set1_ps, _mm512_fmadd_ps(a[i], x, y))
+  LFMC_CHAINS(__m512, _mm512_set1_ps, 0.999f, 0.001f,
+              _mm512_fmadd_ps(a[i], x, y))
 }
 
-double flopPeak(Level level) {
+__attribute__((target("ssse3"))) static void productsV2(long rounds) {
+  LFMC_CHAINS(__m128i, _mm_set1_epi8, 3, 5, _mm_maddubs_epi16(a[i], y))
+}
+__attribute__((target("avx2"))) static void productsV3(long rounds) {
+  LFMC_CHAINS(__m256i, _mm256_set1_epi8, 3, 5, _mm256_maddubs_epi16(a[i], y))
+}
+__attribute__((target("avx512bw"))) static void productsV4(long rounds) {
+  LFMC_CHAINS(__m512i, _mm512_set1_epi8, 3, 5, _mm512_maddubs_epi16(a[i], y))
+}
+__attribute__((target("avx512vnni"))) static void productsVnni(long rounds) {
+  LFMC_CHAINS(__m512i, _mm512_set1_epi8, 3, 5, _mm512_dpbusd_epi32(a[i], x, y))
+}
+
+// Rounds of twelve chains per second.
+static double roundRate(void (*chains)(long)) {
   const long rounds = 1000000;
-  const int lanes = level == Level::V2 ? 4 : level == Level::V3 ? 8 : 16;
   double best = 0;
   for (int run = 0; run < 20; ++run) {
     double start = threadSeconds();
-    if (level == Level::V2)
-      chainsV2(rounds);
-    else if (level == Level::V3)
-      chainsV3(rounds);
-    else
-      chainsV4(rounds);
-    best =
-        std::max(best, rounds * 12.0 * lanes * 2 / (threadSeconds() - start));
+    chains(rounds);
+    best = std::max(best, rounds / (threadSeconds() - start));
   }
   return best;
+}
+
+double flopPeak(Level level) {
+  switch (level) {
+  case Level::V2:
+    return roundRate(chainsV2) * 12 * 2 * 4;
+  case Level::V3:
+    return roundRate(chainsV3) * 12 * 2 * 8;
+  case Level::V4:
+  case Level::Vnni:
+    return roundRate(chainsV4) * 12 * 2 * 16;
+  }
+  return 0;
+}
+
+double productPeak(Level level) {
+  switch (level) {
+  case Level::V2:
+    return roundRate(productsV2) * 12 * 16;
+  case Level::V3:
+    return roundRate(productsV3) * 12 * 32;
+  case Level::V4:
+    return roundRate(productsV4) * 12 * 64;
+  case Level::Vnni:
+    return roundRate(productsVnni) * 12 * 64;
+  }
+  return 0;
 }
 
 double readPeak(const void *data, size_t bytes) {

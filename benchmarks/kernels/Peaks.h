@@ -8,8 +8,9 @@
 
 namespace lfmc::halide::bench {
 
-/// The x86-64 levels that the kernels are compiled for.
-enum class Level { V2, V3, V4 };
+/// The x86-64 levels that the kernels are compiled for; Vnni is V4 with 8-bit
+/// dot products.
+enum class Level { V2, V3, V4, Vnni };
 
 /// Whether this CPU runs `level`.
 bool runs(Level level);
@@ -18,6 +19,11 @@ bool runs(Level level);
 /// separate multiplications and additions (v2) in registers. Best of several
 /// short runs, by thread CPU time.
 double flopPeak(Level level);
+
+/// Products of 8-bit integers per second of one thread: vpdpbusd (Vnni) or
+/// vpmaddubsw in the widest registers of `level`, without the additions that
+/// follow the latter.
+double productPeak(Level level);
 
 /// Bytes per second at which one thread reads `bytes` of memory, by thread CPU
 /// time: best of several passes, sequential, with prefetch.
