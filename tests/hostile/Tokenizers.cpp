@@ -41,9 +41,12 @@ Case firstMerge(const char *name, json merge,
 
 std::vector<Case> tokenizerCases() {
   return {
-      with("TokenizerMissing",
-           [](const Path &dir) { std::filesystem::remove(dir / fileName); },
-           {"cannot read"}),
+      with("TokenizerIsADirectory",
+           [](const Path &dir) {
+             std::filesystem::remove(dir / fileName);
+             std::filesystem::create_directory(dir / fileName);
+           },
+           {"is not a regular file"}),
       with("TokenizerEmpty",
            [](const Path &dir) { writeFile(dir / fileName, ""); },
            {"is empty"}),
