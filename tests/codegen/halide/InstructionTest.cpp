@@ -13,18 +13,23 @@
 namespace lfmc::halide::test {
 namespace {
 
-std::string assembly(const MicroKernel &kernel, const char *isa) {
+std::string assemblyFor(const MicroKernel &kernel, const std::string &target) {
   const std::string path = std::filesystem::path(::testing::TempDir()) /
                            ("lfmc_" + std::to_string(getpid()) + ".s");
-  for (const Isa &candidate : allIsas())
-    if (candidate.name == std::string(isa))
-      EXPECT_EQ(emit(kernel, "kernel", candidate.target, Emit::Assembly, path),
-                "");
+  EXPECT_EQ(emit(kernel, "kernel", target, Emit::Assembly, path), "");
   std::ifstream in(path);
   std::stringstream text;
   text << in.rdbuf();
   std::filesystem::remove(path);
   return text.str();
+}
+
+std::string assembly(const MicroKernel &kernel, const std::string &isa) {
+  for (const Isa &candidate : allIsas())
+    if (candidate.name == isa)
+      return assemblyFor(kernel, candidate.target);
+  ADD_FAILURE() << "no instruction set " << isa;
+  return "";
 }
 
 long count(const std::string &text, const std::string &pattern) {
@@ -60,6 +65,15 @@ TEST(Instructions, Avx2MultipliesInPairs) {
     EXPECT_EQ(count(text, "vpmaddubsw\t.*ymm"), 16 * tokens);
     EXPECT_EQ(count(text, "vpmaddwd\t.*ymm"), 2 * tokens);
   }
+}
+
+TEST(Instructions, ArmMultipliesInFours) {
+  for (int wtype : {3, 4})
+    for (int tokens : {1, 4}) {
+      std::string text =
+          assemblyFor(tile(wtype, 4, tokens), "arm-64-linux-arm_dot_prod");
+      EXPECT_EQ(count(text, "sdot\t"), 8 * tokens);
+    }
 }
 
 TEST(Instructions, VnniUsesNothingThatIceLakeLacks) {
