@@ -36,7 +36,7 @@ struct Isa {
 std::vector<Isa> isas = {
     {Level::V2, "v2", "x86-64-linux-sse41", 8, 4, 1, false, 4, 4},
     {Level::V3, "v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", 16, 6, 4, true, 8,
-     7},
+     12},
     {Level::V4, "v4", "x86-64-linux-avx512_skylake", 32, 12, 2, true, 16, 8},
     {Level::Vnni, "vnni", "x86-64-linux-avx512_zen4", 32, 12, 2, true, 16, 16},
 };
