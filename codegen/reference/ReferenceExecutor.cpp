@@ -26,6 +26,12 @@ void *allocateBuffer(size_t bytes) {
   return callBuffers->back().get();
 }
 
+// LLVM makes one call of an allocation and the zeros stored to it.
+void *allocateZeros(size_t count, size_t size) {
+  callBuffers->emplace_back(new char[count * size + 1]());
+  return callBuffers->back().get();
+}
+
 struct BufferScope {
   std::vector<std::unique_ptr<char[]>> buffers;
   BufferScope() { callBuffers = &buffers; }
@@ -187,6 +193,9 @@ ReferenceExecutor::compile(StringRef name) {
     llvm::orc::SymbolMap symbols;
     symbols[intern("malloc")] = {
         llvm::orc::ExecutorAddr::fromPtr(&allocateBuffer),
+        llvm::JITSymbolFlags::Exported};
+    symbols[intern("calloc")] = {
+        llvm::orc::ExecutorAddr::fromPtr(&allocateZeros),
         llvm::JITSymbolFlags::Exported};
     return symbols;
   });

@@ -67,7 +67,7 @@ static LogicalResult fuseConvGates(lfm2::ShortConvOp conv,
 namespace {
 struct FuseConvGates : lfmc::impl::FuseConvGatesBase<FuseConvGates> {
   void runOnOperation() override {
-    numFused += fuseAll<lfm2::ShortConvOp>(getOperation(), fuseConvGates);
+    fuseAll<lfm2::ShortConvOp>(getOperation(), fuseConvGates);
   }
 };
 } // namespace

@@ -105,7 +105,7 @@ static LogicalResult fuseRopeCache(lfm2::AttentionOp attention,
 namespace {
 struct FuseRopeCache : lfmc::impl::FuseRopeCacheBase<FuseRopeCache> {
   void runOnOperation() override {
-    numFused += fuseAll<lfm2::AttentionOp>(getOperation(), fuseRopeCache);
+    fuseAll<lfm2::AttentionOp>(getOperation(), fuseRopeCache);
   }
 };
 } // namespace

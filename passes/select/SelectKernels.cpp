@@ -175,10 +175,8 @@ void SelectKernels::runOnOperation() {
       if (computes(&op))
         ops.push_back(&op);
   for (Operation *op : ops) {
-    ++numCalls;
     std::optional<Kernel> kernel = match(op);
     if (!kernel) {
-      ++numExpanded;
       FailureOr<Kernel> expansion = expandOp(op, getOperation());
       if (failed(expansion))
         return signalPassFailure();

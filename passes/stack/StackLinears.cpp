@@ -244,7 +244,7 @@ struct StackLinears : lfmc::impl::StackLinearsBase<StackLinears> {
     Stacker stacker(getOperation());
     for (auto function : getOperation().getOps<func::FuncOp>())
       stacker.collect(function);
-    numStacked += stacker.run();
+    stacker.run();
   }
 };
 } // namespace
