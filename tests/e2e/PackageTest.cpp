@@ -18,8 +18,10 @@ namespace {
 // Sanitizers must be linked into what uses a runtime that was built with them.
 #if LFMC_SANITIZED
 const std::string compilerFlags = " -fsanitize=address,undefined ";
+const std::string compiler = LFMC_CXX_COMPILER;
 #else
 const std::string compilerFlags = " ";
+const std::string compiler = "c++";
 #endif
 
 class Package : public testing::Test {
@@ -172,7 +174,7 @@ int main(void) {
 
 TEST_F(Package, ExampleCompilesAsItStands) {
   Outcome built = shell("cd " + directory +
-                        " && c++ main.cpp -I. -L. -ltiny "
+                        " && " + compiler + " main.cpp -I. -L. -ltiny "
                         "-lpthread -o ../example -Wall -Wextra -Werror" +
                         compilerFlags);
   ASSERT_EQ(built.code, 0) << built.err;
@@ -199,6 +201,7 @@ file(WRITE ${CMAKE_BINARY_DIR}/weights "${tiny_WEIGHTS}")
 )";
   Outcome built = shell(LFMC_CMAKE " -S " + source + " -B " + source +
                         "/build -DCMAKE_PREFIX_PATH=" + directory +
+                        " -DCMAKE_CXX_COMPILER=" + compiler +
                         " -DCMAKE_CXX_FLAGS='" + compilerFlags + "' && " +
                         LFMC_CMAKE " --build " + source + "/build");
   ASSERT_EQ(built.code, 0) << built.out << built.err;
@@ -212,7 +215,7 @@ TEST_F(Package, PkgConfigFindsIt) {
   if (shell("pkg-config --version").code)
     GTEST_SKIP() << "no pkg-config";
   Outcome built =
-      shell("export PKG_CONFIG_PATH=" + directory + "/lib/pkgconfig && c++ " +
+      shell("export PKG_CONFIG_PATH=" + directory + "/lib/pkgconfig && " + compiler + " " +
             directory + "/main.cpp $(pkg-config --cflags --libs tiny) -o " +
             directory + "/../by-pkg-config" + compilerFlags);
   ASSERT_EQ(built.code, 0) << built.err;
@@ -259,7 +262,7 @@ int main(int argc, char **argv) {
   for (const std::string &order :
        {std::string("-ltiny -lother"), std::string("-lother -ltiny")}) {
     Outcome two = shell("cd " + directory +
-                        "/.. && c++ two.cpp -Ipkg -Iother "
+                        "/.. && " + compiler + " two.cpp -Ipkg -Iother "
                         "-Lpkg -Lother " +
                         order + " -lpthread -o two" + compilerFlags +
                         "&& ./two pkg/tiny.weights "
