@@ -15,6 +15,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -53,28 +54,48 @@ static void passByMemref(func::FuncOp function) {
   function.setType(b.getFunctionType(block.getArgumentTypes(), {}));
 }
 
-/// No library calls and no allocation: copies become loops, and what could not
-/// go to the stack is an error.
+static bool fitsStack(MemRefType type) {
+  return type.hasStaticShape() &&
+         type.getNumElements() * type.getElementTypeBitWidth() / 8 <=
+             maxStackBytes;
+}
+
+/// An allocation that upstream's promotion leaves alone, because the buffer
+/// leaves its region (the result of an scf.if), may still live on the stack of
+/// the function, unless iterations of a loop would share it.
+static LogicalResult moveToStack(memref::AllocOp alloc) {
+  if (!fitsStack(alloc.getType()))
+    return alloc.emitError("the expansion of this op needs a temporary ")
+           << alloc.getType() << ", more than " << maxStackBytes
+           << " bytes of stack";
+  if (alloc->getParentOfType<LoopLikeOpInterface>())
+    return alloc.emitError("the expansion of this op allocates ")
+           << alloc.getType() << " in a loop that carries it";
+  OpBuilder b =
+      OpBuilder::atBlockBegin(&alloc->getParentOfType<func::FuncOp>().front());
+  Value buffer = memref::AllocaOp::create(b, alloc.getLoc(), alloc.getType());
+  alloc.replaceAllUsesWith(buffer);
+  alloc.erase();
+  return success();
+}
+
+/// No library calls and no allocation: copies become loops, and what cannot go
+/// to the stack is an error.
 static LogicalResult checkBuffers(ModuleOp module) {
   SmallVector<memref::CopyOp> copies;
-  WalkResult walked = module.walk([&](Operation *op) {
-    if (auto copy = dyn_cast<memref::CopyOp>(op))
-      copies.push_back(copy);
-    if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
-      alloc.emitError("the expansion of this op needs a temporary ")
-          << alloc.getType() << ", more than " << maxStackBytes
-          << " bytes of stack";
-      return WalkResult::interrupt();
-    }
-    return WalkResult::advance();
-  });
+  SmallVector<memref::AllocOp> allocs;
+  module.walk([&](memref::CopyOp copy) { copies.push_back(copy); });
+  module.walk([&](memref::AllocOp alloc) { allocs.push_back(alloc); });
+  for (memref::AllocOp alloc : allocs)
+    if (failed(moveToStack(alloc)))
+      return failure();
   for (memref::CopyOp copy : copies) {
     OpBuilder b(copy);
     linalg::CopyOp::create(b, copy.getLoc(), ValueRange{copy.getSource()},
                            ValueRange{copy.getTarget()});
     copy.erase();
   }
-  return failure(walked.wasInterrupted());
+  return success();
 }
 
 static LogicalResult lower(ModuleOp module) {
@@ -89,10 +110,7 @@ static LogicalResult lower(ModuleOp module) {
   functions.addPass(bufferization::createBufferLoopHoistingPass());
   functions.addPass(
       bufferization::createPromoteBuffersToStackPass([](Value alloc) {
-        auto type = cast<MemRefType>(alloc.getType());
-        return type.hasStaticShape() &&
-               type.getNumElements() * type.getElementTypeBitWidth() / 8 <=
-                   maxStackBytes;
+        return fitsStack(cast<MemRefType>(alloc.getType()));
       }));
   if (failed(first.run(module)) || failed(checkBuffers(module)))
     return failure();

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whole programs against the reference executor: synthetic models of odd
+// shapes, one token and many, kernels of providers and expanded ones.
+#include "runtime/include/lfm/program.h"
+#include "codegen/Codegen.h"
+#include "codegen/pack/Pack.h"
+#include "codegen/reference/CheckpointWeights.h"
+#include "codegen/reference/ReferenceModel.h"
+#include "dialects/Register.h"
+#include "dialects/kernel/Kernel.h"
+#include "frontend/ImportLfm2.h"
+#include "frontend/Synth.h"
+#include "passes/Pipeline.h"
+
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <fstream>
+
+using namespace lfmc;
+using namespace mlir;
+
+namespace {
+
+struct Shape {
+  const char *name;
+  int64_t hidden, heads, kvHeads, ffn, vocab, taps;
+  bool bias, untied, fused;
+};
+
+/// For GoogleTest's messages.
+void PrintTo(const Shape &shape, std::ostream *out) { *out << shape.name; }
+
+/// Memory of 64-byte alignment, zeroed.
+struct Memory {
+  std::unique_ptr<void, decltype(&std::free)> data;
+  explicit Memory(size_t bytes)
+      : data(std::aligned_alloc(64, (bytes + 127) / 64 * 64), std::free) {
+    std::memset(data.get(), 0, bytes);
+  }
+  template <typename T>
+  T *as() const {
+    return static_cast<T *>(data.get());
+  }
+};
+
+class Program : public testing::TestWithParam<std::tuple<Shape, const char *>> {
+protected:
+  void SetUp() override {
+    llvm::SmallString<64> path;
+    ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("lfmc-program", path));
+    dir = std::string(path);
+    registerLfmcDialects(registry);
+    arith::registerConvertArithToLLVMInterface(registry);
+    cf::registerConvertControlFlowToLLVMInterface(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+  }
+  void TearDown() override {
+    if (library)
+      dlclose(library);
+    llvm::sys::fs::remove_directories(dir);
+  }
+
+  void link(ModuleOp module, const Target &target) {
+    CodegenOptions options;
+    options.target = &target;
+    options.modelName = "m";
+    auto objects = generateObjects(module, options);
+    ASSERT_TRUE(bool(objects)) << llvm::toString(objects.takeError());
+    std::string command =
+        LFMC_LLVM_TOOLS "/ld.lld -shared -z defs -o " + dir + "/m.so";
+    for (const ObjectFile &object : *objects) {
+      std::string path = dir + "/" + object.name;
+      std::ofstream(path, std::ios::binary)
+          .write(object.bytes.data(), object.bytes.size());
+      command += " " + path;
+    }
+    // Entries are hidden for packages; here they are what we look up.
+    std::string expose = LFMC_LLVM_TOOLS "/llvm-objcopy";
+    for (const char *name : {"m_decode", "m_prefill", "m_head"})
+      expose += std::string(" --set-symbol-visibility=") + name + "=default";
+    ASSERT_EQ(std::system((expose + " " + dir + "/program.o").c_str()), 0);
+    ASSERT_EQ(std::system(command.c_str()), 0);
+    library = dlopen((dir + "/m.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+    ASSERT_NE(library, nullptr) << dlerror();
+  }
+
+  /// One step on one thread: every barrier is passed at once.
+  void step(const char *entry, const void *input, float *output, int64_t n,
+            int64_t pos) {
+    auto function = reinterpret_cast<lfm_entry>(dlsym(library, entry));
+    ASSERT_NE(function, nullptr) << entry;
+    lfm_sync sync = {};
+    sync.barrier = [](lfm_sync *sync, int32_t parity) {
+      sync->ticket[parity].next = 0;
+    };
+    lfm_args args{weights->as<uint8_t>(),
+                  state->as<uint8_t>(),
+                  arena->as<uint8_t>(),
+                  input,
+                  output,
+                  n,
+                  pos};
+    function(&args, &sync, 0);
+    EXPECT_EQ(sync.ticket[0].next, 0);
+    EXPECT_EQ(sync.ticket[1].next, 0);
+  }
+
+  std::string dir;
+  DialectRegistry registry;
+  MLIRContext context;
+  void *library = nullptr;
+  std::unique_ptr<Memory> weights, state, arena;
+};
+
+TEST_P(Program, EqualsTheReferenceExecutor) {
+  auto [shape, targetName] = GetParam();
+  const Target &target = *llvm::cantFail(findTarget(targetName));
+  if (!runsOnHost(target))
+    GTEST_SKIP() << "this CPU does not run " << targetName;
+  SynthOptions synth;
+  synth.preset = "tiny";
+  synth.hidden = shape.hidden;
+  synth.heads = shape.heads;
+  synth.kvHeads = shape.kvHeads;
+  synth.ffn = shape.ffn;
+  synth.vocab = shape.vocab;
+  synth.convTaps = shape.taps;
+  synth.convBias = shape.bias;
+  synth.untied = shape.untied;
+  if (auto error = synthesize(synth, dir + "/checkpoint"))
+    FAIL() << llvm::toString(std::move(error));
+  auto checkpoint = Checkpoint::open(dir + "/checkpoint");
+  ASSERT_TRUE(bool(checkpoint)) << llvm::toString(checkpoint.takeError());
+
+  ImportOptions importing;
+  importing.maxContext = 100;
+  importing.maxPrefill = 64;
+  auto reference = importLfm2(context, *checkpoint, importing);
+  auto module = importLfm2(context, *checkpoint, importing);
+  PassManager passes(&context);
+  if (shape.fused)
+    buildGraphPipeline(passes);
+  buildKernelPipeline(passes, targetName);
+  ASSERT_TRUE(succeeded(passes.run(*module)));
+  size_t expanded = 0;
+  for (auto decl : module->getOps<kernel::DeclOp>())
+    expanded += decl.getGenerator() == "expand";
+  EXPECT_EQ(expanded == 0, shape.fused) << expanded << " expanded kernels";
+  link(*module, target);
+  if (HasFatalFailure())
+    return;
+  auto packed = packWeights(
+      *module,
+      {checkpoint->tensors(),
+       [&](llvm::StringRef name) { return checkpoint->find(name); }},
+      dir + "/weights");
+  ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+  auto bytes = [&](const char *name) {
+    return size_t((*module)->getAttrOfType<IntegerAttr>(name).getInt());
+  };
+  weights = std::make_unique<Memory>(packed->fileBytes);
+  std::ifstream(dir + "/weights", std::ios::binary)
+      .read(weights->as<char>(), packed->fileBytes);
+  state = std::make_unique<Memory>(bytes("lfm2.state_bytes"));
+  arena = std::make_unique<Memory>(bytes("kernel.arena_bytes"));
+
+  auto model = ReferenceModel::create(
+      *reference, [&](lfm2::WeightOp weight, MutableArrayRef<float> values) {
+        return readCheckpointWeight(*checkpoint, weight, values);
+      });
+  ASSERT_TRUE(bool(model)) << llvm::toString(model.takeError());
+  Memory hidden(64 * shape.hidden * 4), logits(64 * shape.vocab * 4),
+      ids(64 * 4);
+  int64_t pos = 0;
+  // Tiles and their tails, then one by one, then a chunk again.
+  for (int64_t n : {1, 2, 7, 25, -1, -1, 13}) {
+    int64_t count = n < 0 ? 1 : n;
+    std::vector<int32_t> tokens;
+    for (int64_t i = 0; i < count; ++i)
+      tokens.push_back(int32_t((pos + i) * 7919 % shape.vocab));
+    std::memcpy(ids.as<char>(), tokens.data(), tokens.size() * 4);
+    llvm::Expected<HostTensor> expected =
+        n < 0 ? (*model)->decode(tokens[0]) : (*model)->prefill(tokens);
+    if (expected && n > 0)
+      expected = (*model)->head(*expected);
+    ASSERT_TRUE(bool(expected)) << llvm::toString(expected.takeError());
+    if (n < 0) {
+      step("m_decode", ids.as<void>(), logits.as<float>(), 1, pos);
+    } else {
+      step("m_prefill", ids.as<void>(), hidden.as<float>(), n, pos);
+      step("m_head", hidden.as<void>(), logits.as<float>(), n, pos);
+    }
+    llvm::ArrayRef<float> wanted = expected->floats();
+    ASSERT_EQ(int64_t(wanted.size()), count * shape.vocab);
+    float worst = 0, largest = 1;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      float error = std::fabs(logits.as<float>()[i] - wanted[i]);
+      worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+      largest = std::max(largest, std::fabs(wanted[i]));
+    }
+    EXPECT_LE(worst, 1e-5f * largest) << count << " tokens from " << pos;
+    pos += count;
+  }
+}
+
+const Shape shapes[] = {
+    {"OddWidths", 72, 3, 1, 100, 385, 3, false, true, true},
+    {"Biases", 96, 4, 2, 160, 450, 3, true, false, true},
+    {"SevenTapsOneHead", 144, 2, 1, 222, 1000, 7, true, true, true},
+    {"EveryHeadItsKeys", 320, 5, 5, 640, 513, 4, false, false, true},
+    {"TwoTaps", 64, 8, 4, 64, 384, 2, false, false, true},
+    {"Expanded", 96, 4, 2, 160, 450, 3, false, false, false}};
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Program,
+    testing::Combine(testing::ValuesIn(shapes),
+                     testing::Values("x86-64-v2", "x86-64-v3", "x86-64-v4")),
+    [](const auto &info) {
+      std::string target = std::get<1>(info.param);
+      return std::string(std::get<0>(info.param).name) + "_" +
+             target.substr(target.size() - 2);
+    });
+
+} // namespace
