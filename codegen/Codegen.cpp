@@ -21,7 +21,7 @@ using Bytes = llvm::SmallVector<char, 0>;
 
 /// Bump when the Halide kernels or their calling convention change: compiled
 /// kernels are cached by parameters, target and this number.
-constexpr int kernelVersion = 1;
+constexpr int kernelVersion = 2;
 
 llvm::Expected<Bytes> readFile(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
@@ -67,7 +67,8 @@ llvm::Expected<Bytes> compileKernel(const std::string &symbol,
   return bytes;
 }
 
-std::string cachePath(const CodegenOptions &options, const std::string &symbol) {
+std::string cachePath(const CodegenOptions &options,
+                      const std::string &symbol) {
   if (options.cacheDir.empty() ||
       llvm::sys::fs::create_directories(options.cacheDir))
     return "";
@@ -108,8 +109,9 @@ compileKernels(const MicroKernels &micros, const CodegenOptions &options,
         options.progress(++done, unsigned(work.size()));
     }
   };
-  unsigned jobs = options.jobs ? options.jobs
-                               : std::max(1u, std::thread::hardware_concurrency());
+  unsigned jobs = options.jobs
+                      ? options.jobs
+                      : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> threads;
   for (unsigned i = 1; i < jobs; ++i)
     threads.emplace_back(worker);
@@ -151,18 +153,19 @@ llvm::Expected<std::string> generateText(mlir::ModuleOp module,
     return llvm::createStringError("lowering the program failed");
   std::string text;
   if (kind != TextKind::HalideStmt) {
-    llvm::Expected<Bytes> code =
-        emitMlir(*program, *options.target,
-                 kind == TextKind::Llvm ? EmitKind::LlvmText : EmitKind::Assembly);
+    llvm::Expected<Bytes> code = emitMlir(
+        *program, *options.target,
+        kind == TextKind::Llvm ? EmitKind::LlvmText : EmitKind::Assembly);
     if (!code)
       return code.takeError();
     text.assign(code->data(), code->size());
     if (kind == TextKind::Llvm)
       return text;
   }
-  llvm::Expected<std::vector<ObjectFile>> kernels = compileKernels(
-      micros, options,
-      kind == TextKind::HalideStmt ? halide::Emit::Stmt : halide::Emit::Assembly);
+  llvm::Expected<std::vector<ObjectFile>> kernels =
+      compileKernels(micros, options,
+                     kind == TextKind::HalideStmt ? halide::Emit::Stmt
+                                                  : halide::Emit::Assembly);
   if (!kernels)
     return kernels.takeError();
   const char *comment = kind == TextKind::HalideStmt ? "// " : "# ";

@@ -114,6 +114,34 @@ def FuseResidual : Lfmc_FusePass<"residual"> {
 }
 
 //===----------------------------------------------------------------------===//
+// quantize
+//===----------------------------------------------------------------------===//
+
+def Quantize : Pass<"lfmc-quantize", "::mlir::ModuleOp"> {
+  let summary = "store the weights of linears in blocks of 4 to 8 bits";
+  let description = [{
+    Changes the type of the weights that linears read to `#lfm2.stored<q4 block n>`
+    and its like, and quantizes the rows that meet them (`lfm2.quantize`, the norm
+    included). Norms, convolution taps and tables stay as they are; a weight whose
+    rows the block does not divide stays, too, with a remark.
+
+    `schemes` lists `kind` or `pattern=kind`; of those that match a weight the last
+    one counts. A kind is q4, q4m, q6 or q8, with `/64` or `/128` for blocks of more
+    than 32 columns, or `keep`. A pattern is a group (`head`: output matrix and
+    embedding, `attention`, `conv`, `ffn`) or a glob over weight names. An unknown
+    kind or a pattern that matches no weight is an error.
+
+    Precondition: norms are fused. Postcondition: every linear with a quantized
+    weight reads quantized rows.
+
+    (* example filepath=tests/passes/quantize/doctest.mlir *)
+  }];
+  let options = [ListOption<"schemes", "schemes", "std::string",
+                            "how to store which weights">];
+  let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // select, plan
 //===----------------------------------------------------------------------===//
 

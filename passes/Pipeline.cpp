@@ -23,6 +23,16 @@ void lfmc::buildGraphPipeline(OpPassManager &pm) {
   pm.addPass(createSymbolDCEPass());
 }
 
+void lfmc::buildQuantization(OpPassManager &pm,
+                             llvm::ArrayRef<std::string> schemes) {
+  if (schemes.empty())
+    return;
+  QuantizeOptions options;
+  options.schemes.assign(schemes.begin(), schemes.end());
+  pm.addPass(createQuantize(options));
+  pm.addPass(createCSEPass()); // one row for all linears that read it
+}
+
 void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target) {
   SelectKernelsOptions options;
   options.target = target.str();

@@ -4,7 +4,10 @@
 #ifndef LFMC_PASSES_PIPELINE_H
 #define LFMC_PASSES_PIPELINE_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
+
+#include <string>
 
 namespace mlir {
 class OpPassManager;
@@ -18,6 +21,11 @@ namespace lfmc {
 /// functions, signatures and state symbols; weights may be stacked.
 /// Registered as the pipeline `lfmc-graph`.
 void buildGraphPipeline(mlir::OpPassManager &pm);
+
+/// Adds what quantizes weights and the rows that meet them, between the two
+/// pipelines. `schemes`: see the pass lfmc-quantize; empty: nothing is added.
+void buildQuantization(mlir::OpPassManager &pm,
+                       llvm::ArrayRef<std::string> schemes);
 
 /// Adds the passes from there to a planned program: kernels and layouts for
 /// `target` (a name of targets/Target.h), offsets, buffers and phases.

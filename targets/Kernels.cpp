@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "targets/Kernels.h"
+#include "targets/KernelParams.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Builders.h"
-#include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
 
@@ -19,45 +17,6 @@ int64_t rowStride(Value rows) {
 }
 
 namespace {
-
-int64_t width(Value rows) {
-  return cast<RankedTensorType>(rows.getType()).getDimSize(1);
-}
-
-/// Collects parameters of one kernel.
-struct Params {
-  Builder builder;
-  SmallVector<NamedAttribute> list;
-
-  explicit Params(Operation *op) : builder(op->getContext()) {}
-  Params &add(StringRef name, int64_t value) {
-    list.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
-    return *this;
-  }
-  Params &add(StringRef name, double value) {
-    list.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(value)));
-    return *this;
-  }
-  Kernel kernel(StringRef generator, int64_t fixed, int64_t tokens,
-                lfm2::PanelsAttr layout = {}) {
-    return {generator, std::move(list),
-            kernel::ChunksAttr::get(builder.getContext(), fixed, tokens),
-            layout};
-  }
-};
-
-/// The largest power of two up to `limit` that divides `n`.
-int64_t dividingPowerOfTwo(int64_t n, int64_t limit) {
-  int64_t r = llvm::bit_floor<uint64_t>(limit);
-  while (n % r)
-    r /= 2;
-  return r;
-}
-
-lfm2::StoredAttr stored(Value weight) {
-  return dyn_cast_if_present<lfm2::StoredAttr>(
-      cast<RankedTensorType>(weight.getType()).getEncoding());
-}
 
 /// Register tile of the linear kernels: rows × tokens accumulators.
 struct Tile {
@@ -78,7 +37,8 @@ Tile linearTile(const Target &target) {
 
 std::optional<Kernel> linear(Operation *op, const Target &target) {
   auto linear = dyn_cast<lfm2::LinearOp>(op);
-  if (!linear || linear.getNorm() || !stored(linear.getWeight()))
+  if (!linear || linear.getNorm() || !stored(linear.getWeight()) ||
+      stored(linear.getWeight()).isQuantized())
     return {};
   auto type = cast<RankedTensorType>(linear.getWeight().getType());
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
@@ -102,7 +62,7 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   kBlock = llvm::alignTo(llvm::divideCeil(k, blocks), 2);
 
   bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
-  Params params(op);
+  KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", depth);
   params.add("wtype", int64_t(kind)).add("swiglu", int64_t(swiglu));
   params.add("x_stride", rowStride(linear.getX()));
@@ -117,16 +77,22 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
     int64_t group = dividingPowerOfTwo(panels, tile.panels);
     int64_t bytes = group * rows * k * elementBytes;
     int64_t perChunk = group * std::max<int64_t>(1, (64 << 10) / bytes);
-    params.add("tokens", int64_t(1)).add("panels", group).add("per_chunk", perChunk);
-    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
+    params.add("tokens", int64_t(1))
+        .add("panels", group)
+        .add("per_chunk", perChunk);
+    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0,
+                         layout);
   }
-  params.add("tokens", tile.tokens).add("k_block", kBlock).add("per_chunk", int64_t(1));
+  params.add("tokens", tile.tokens)
+      .add("k_block", kBlock)
+      .add("per_chunk", int64_t(1));
   return params.kernel("linear", panels, 0, layout);
 }
 
 std::optional<Kernel> embed(Operation *op, const Target &) {
   auto embed = dyn_cast<lfm2::EmbedOp>(op);
-  if (!embed || !stored(embed.getTable()))
+  if (!embed || !stored(embed.getTable()) ||
+      stored(embed.getTable()).isQuantized())
     return {};
   lfm2::StoredAttr encoding = stored(embed.getTable());
   lfm2::PanelsAttr layout = encoding.getLayout();
@@ -134,7 +100,7 @@ std::optional<Kernel> embed(Operation *op, const Target &) {
     layout = lfm2::PanelsAttr::get(op->getContext(), 1, 1, false);
   if (layout.getHalves())
     return {};
-  Params params(op);
+  KernelParams params(op);
   params.add("width", width(embed.getResult()))
       .add("rows", layout.getRows())
       .add("depth", layout.getDepth())
@@ -146,8 +112,9 @@ std::optional<Kernel> rmsNorm(Operation *op, const Target &) {
   auto norm = dyn_cast<lfm2::RmsNormOp>(op);
   if (!norm)
     return {};
-  int64_t group = cast<RankedTensorType>(norm.getWeight().getType()).getDimSize(0);
-  Params params(op);
+  int64_t group =
+      cast<RankedTensorType>(norm.getWeight().getType()).getDimSize(0);
+  KernelParams params(op);
   params.add("width", group)
       .add("heads", width(norm.getX()) / group)
       .add("x_stride", rowStride(norm.getX()))
@@ -168,7 +135,7 @@ std::optional<Kernel> shortConv(Operation *op, const Target &target) {
   int64_t block = dividingPowerOfTwo(channels, 256);
   if (block < target.vectorLanes)
     block = channels;
-  Params params(op);
+  KernelParams params(op);
   params.add("channels", channels)
       .add("taps", type.getDimSize(1))
       .add("block", block)
@@ -191,7 +158,7 @@ std::optional<Kernel> ropeCache(Operation *op, const Target &) {
       !cacheFits(rope.getKCache().getType()))
     return {};
   auto cache = cast<RankedTensorType>(rope.getKCache().getType());
-  Params params(op);
+  KernelParams params(op);
   params.add("context", cache.getDimSize(0))
       .add("kv_heads", cache.getDimSize(1))
       .add("dim", cache.getDimSize(2))
@@ -213,7 +180,7 @@ std::optional<Kernel> attention(Operation *op, const Target &target) {
   auto cache = cast<RankedTensorType>(attention.getKCache().getType());
   int64_t kvHeads = cache.getDimSize(1), dim = cache.getDimSize(2);
   int64_t group = width(attention.getQ()) / (kvHeads * dim);
-  Params params(op);
+  KernelParams params(op);
   params.add("context", cache.getDimSize(0))
       .add("kv_heads", kvHeads)
       .add("dim", dim)
@@ -235,7 +202,7 @@ std::optional<Kernel> swiglu(Operation *op, const Target &) {
   auto swiglu = dyn_cast<lfm2::SwigluOp>(op);
   if (!swiglu || rowStride(swiglu.getGate()) != rowStride(swiglu.getUp()))
     return {};
-  Params params(op);
+  KernelParams params(op);
   params.add("width", width(swiglu.getResult()))
       .add("x_stride", rowStride(swiglu.getGate()));
   return params.kernel("swiglu", 1, 4);
@@ -245,7 +212,7 @@ std::optional<Kernel> add(Operation *op, const Target &) {
   auto add = dyn_cast<arith::AddFOp>(op);
   if (!add || rowStride(add.getLhs()) != rowStride(add.getRhs()))
     return {};
-  Params params(op);
+  KernelParams params(op);
   params.add("width", width(add.getResult()))
       .add("x_stride", rowStride(add.getLhs()));
   return params.kernel("add", 1, 4);
@@ -255,7 +222,9 @@ std::optional<Kernel> add(Operation *op, const Target &) {
 
 ArrayRef<KernelProvider> kernelProviders(const Target &) {
   static const KernelProvider providers[] = {
-      linear, embed, rmsNorm, shortConv, ropeCache, attention, swiglu, add};
+      linear,    linearQuantized, embed,     embedQuantized,
+      rmsNorm,   quantizeRows,    shortConv, ropeCache,
+      attention, swiglu,          add};
   return providers;
 }
 

@@ -9,9 +9,8 @@ namespace lfmc {
 
 // Feature sets are the x86-64 psABI levels; Halide names them one by one.
 static const Target targets[] = {
-    {"x86-64-v2", "x86-64 with SSE4.2", "x86_64-unknown-linux-gnu",
-     "x86-64-v2", "", "x86-64-linux-sse41", LFM_CPU_X86_V2, 4, 16, 32 << 10,
-     256 << 10},
+    {"x86-64-v2", "x86-64 with SSE4.2", "x86_64-unknown-linux-gnu", "x86-64-v2",
+     "", "x86-64-linux-sse41", LFM_CPU_X86_V2, 4, 16, 32 << 10, 256 << 10},
     {"x86-64-v3", "x86-64 with AVX2, FMA, F16C", "x86_64-unknown-linux-gnu",
      "x86-64-v3", "", "x86-64-linux-sse41-avx-avx2-f16c-fma",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3, 8, 16, 32 << 10, 512 << 10},
@@ -20,6 +19,13 @@ static const Target targets[] = {
      "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4, 16, 32, 32 << 10,
      1 << 20},
+    {"x86-64-v4-vnni",
+     "x86-64-v4 with the AVX-512 of Ice Lake and Zen 4 (VNNI)",
+     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
+     "avx512_cannonlake-avx512_zen4",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE,
+     16, 32, 32 << 10, 1 << 20},
 };
 
 llvm::ArrayRef<Target> allTargets() { return targets; }
@@ -41,6 +47,10 @@ bool runsOnHost(const Target &target) {
     return false;
   if ((need & LFM_CPU_X86_V4) &&
       !all({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}))
+    return false;
+  if ((need & LFM_CPU_AVX512_ICELAKE) &&
+      !all({"avx512vnni", "avx512ifma", "avx512vbmi", "avx512vbmi2",
+            "avx512bitalg", "avx512vpopcntdq", "gfni", "vaes", "vpclmulqdq"}))
     return false;
   return true;
 }

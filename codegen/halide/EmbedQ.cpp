@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// embed_q: y[k] = s[k / block] * (code - offset), row `lane` (a scalar) of the
-// quantized panel (Quantized.h) of `rows` rows and `width` columns at w.
+// embed_q: y[k] = s[k / block] * (code - offset) (+ m[k / block]), row `lane`
+// (a scalar) of the quantized panel (Quantized.h) of `rows` rows and `width`
+// columns at w.
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Quantized.h"
 
@@ -21,23 +22,25 @@ Pipeline buildEmbedQ(const Params &params, const Machine &) {
   Func y("y");
   const Expr row = lane;
   const Expr column = k % activationBlock;
-  const Expr byte =
-      w.byte(column % w.depth, row, column / w.depth, k / activationBlock, 0);
-  Expr code;
-  if (w.isQ4())
-    code = select(column / w.depth % 2 == 0, byte & cast<uint8_t>(15),
-                  byte >> cast<uint8_t>(4)) -
-           cast<int16_t>(8);
-  else
-    code = reinterpret<int8_t>(byte);
-  y(k) = strict_float(cast<float>(code) * w.scale(row, k / activationBlock, 0));
+  const Expr group = column / w.depth, place = column % w.depth;
+  const Expr block = k / activationBlock;
+  const Expr low = w.low(place, row, group, block, 0);
+  Expr code =
+      w.isQ8() ? cast<int16_t>(reinterpret<int8_t>(low)) : cast<int16_t>(low);
+  if (w.isQ6())
+    code += cast<int16_t>(w.high(place, row, group, block, 0)) * 16;
+  code -= cast<int16_t>(w.offset());
+  Expr value = strict_float(cast<float>(code) * w.scale(row, block, 0));
+  if (w.hasMinimum())
+    value = strict_float(value + w.minimum(row, block, 0));
+  y(k) = value;
 
   // Vectors of `depth` bytes: wider loads could reach past the weights.
   y.split(k, b, k, activationBlock).split(k, i, j, w.depth);
   y.reorder(j, i, b).vectorize(j).unroll(i);
   pinOutput(y, {{w.k, 1}});
   Pipeline pipeline{{w.codes}, {y}, {lane}};
-  pipeline.aliases = {{w.scales, "w"}};
+  pipeline.aliases = w.aliases();
   return pipeline;
 }
 

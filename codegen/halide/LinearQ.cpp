@@ -5,6 +5,7 @@
 //   y[t][p*R + r] = (res) + (bias)
 //     + sum over blocks b of 32 columns, ascending, of
 //       (xs[t][b] * (sum over k in b of (code - offset) * xq[t][k])) * s[r][b]
+//       (+ (xs[t][b] * xsum[t][b]) * m[r][b] for q4m)
 // The inner sums are exact integers; the outer one is one f32 fused
 // multiply-add (v2: multiplication and addition) per block in the same order
 // for every number of tokens, so that a token has the same bits alone and in a
@@ -74,26 +75,29 @@ struct Codes {
 
 Codes unpack(const QuantizedPanels &w, const Machine &machine) {
   Var j("j"), r("r"), i("i"), s("s"), p("p");
-  const Expr byte = w.byte(j, r, i, s, p);
-  const Expr low = byte & cast<uint8_t>(15), high = byte >> cast<uint8_t>(4);
+  const Expr low = w.low(j, r, i, s, p);
   auto part = [&](const char *name, Expr value, int factor) {
     Func codes(name);
-    codes(j, r, i, s, p) = value;
+    codes(j, r, i, s, p) =
+        machine.dot == Dot::Signed ? cast<int8_t>(value) : value;
     return Part{codes, factor};
   };
-  if (w.isQ4()) {
-    Expr code = select(i % 2 == 0, low, high);
-    if (machine.dot == Dot::Signed)
-      code = cast<int8_t>(code);
-    return {{part("codes", code, 1)}, 8};
+  if (w.isQ6()) {
+    const Expr high = w.high(j, r, i, s, p);
+    // Pairs of products of more than seven bits, added up over a block, exceed
+    // 16 bits: two parts there.
+    if (machine.dot == Dot::Pairs)
+      return {{part("low", low, 1), part("high", high, 16)}, w.offset()};
+    return {{part("codes", low | high << cast<uint8_t>(4), 1)}, w.offset()};
   }
+  if (!w.isQ8())
+    return {{part("codes", low, 1)}, w.offset()};
   if (machine.dot == Dot::Signed)
-    return {{part("codes", reinterpret<int8_t>(byte), 1)}, 0};
-  const Expr raised = byte ^ cast<uint8_t>(128); // code + 128
+    return {{part("codes", reinterpret<int8_t>(low), 1)}, 0};
+  const Expr raised = low ^ cast<uint8_t>(128); // code + 128
   if (machine.dot == Dot::Unsigned)
     return {{part("codes", raised, 1)}, 128};
-  // Pairs of products of whole bytes exceed 16 bits. Those of nibbles fit even
-  // when added up over a block: 15 * 127 * 2 * 8 < 2^15.
+  // Those of nibbles fit: 15 * 127 * 2 * 8 < 2^15.
   return {{part("low", raised & cast<uint8_t>(15), 1),
            part("high", raised >> cast<uint8_t>(4), 16)},
           128};
@@ -161,8 +165,12 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   }
   RDom all(0, blocks, "all");
   acc(r, t, p) = 0.0f;
-  acc(r, t, p) += strict_float(cast<float>(sum(r, t, all, p)) * xs(all, t)) *
-                  w.scale(r, all, p);
+  Expr term = strict_float(cast<float>(sum(r, t, all, p)) * xs(all, t)) *
+              w.scale(r, all, p);
+  if (w.hasMinimum())
+    term += strict_float(cast<float>(xsum(all, t)) * xs(all, t)) *
+            w.minimum(r, all, p);
+  acc(r, t, p) += term;
   auto total = [&](Expr row, Expr panel) {
     Expr value = acc(row, t, panel);
     return s.bias ? strict_float(value + bias(panel * w.rows + row)) : value;
@@ -229,7 +237,7 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   pinOutput(y, {{s.columns, 1}, {s.tokens, s.yStride}});
 
   Pipeline pipeline{{xq, xs, xsum, w.codes}, {y}, {}};
-  pipeline.aliases = {{w.scales, "w"}};
+  pipeline.aliases = w.aliases();
   if (s.bias)
     pipeline.inputs.push_back(bias);
   if (s.residual)

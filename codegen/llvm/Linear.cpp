@@ -2,77 +2,127 @@
 //
 // y[t] = W · x[t] over a range of panels. One token: panels stream by, x stays
 // in L1. Many tokens: panel by panel, a block of columns at a time (it stays in
-// L2), over all tokens in register tiles; partial sums go through y.
+// L2), over all tokens in register tiles; partial sums go through y. Quantized
+// weights are small enough for one block of columns, so that a token's sums
+// have the same order, and the same bits, alone and among others.
 #include "codegen/llvm/MacroBuilder.h"
 
 using namespace mlir;
 
 namespace lfmc {
+namespace {
 
-void buildLinear(MacroBuilder &m, const DeclParams &params,
-                 const MacroArgs &args) {
-  const int64_t n = params["n"], k = params["k"], rows = params["rows"];
-  const int64_t elementBytes = params["wtype"] == 0 ? 4 : 2;
-  const bool swiglu = params["swiglu"], bias = params["bias"],
-             residual = params["residual"];
-  const int64_t xStride = params["x_stride"], resStride = params["res_stride"];
-  const int64_t columns = swiglu ? rows / 2 : rows; // of y, a panel
-  const int64_t yStride = swiglu ? n / 2 : n;
-  const int64_t panels = n / rows, panelBytes = rows * k * elementBytes;
+/// One linear: its parameters, its operands, the microkernel of a tile.
+class LinearBuilder {
+public:
+  LinearBuilder(MacroBuilder &m, const DeclParams &params,
+                const MacroArgs &args);
+  void build();
 
-  Value x = args.pointers[0], w = args.pointers[1];
-  Value biasPtr = bias ? args.pointers[2] : Value();
-  Value resPtr = residual ? args.pointers[bias ? 3 : 2] : Value();
-  Value y = args.pointers.back();
-  Value first = m.mul(args.chunk, params["per_chunk"]);
-  Value last = m.min(m.add(first, m.i64(params["per_chunk"])), m.i64(panels));
+private:
+  void tile(Value p, int64_t group, Value t, int64_t tokens, int64_t k0,
+            int64_t depth);
+  void inputs(halide::MicroKernel &micro, SmallVector<Value> &buffers, Value p,
+              int64_t group, Value t, int64_t tokens, int64_t k0,
+              int64_t depth);
 
-  // Columns [k0, k0 + depth) of `group` panels from panel p, `tile` tokens from t.
-  auto block = [&](Value p, int64_t group, Value t, int64_t tile, int64_t k0,
-                   int64_t depth) {
-    bool start = k0 == 0;
-    halide::MicroKernel micro{"linear",
-                              {{"wtype", params["wtype"]},
-                               {"rows", rows},
-                               {"panels", group},
-                               {"tokens", tile},
-                               {"k", depth},
-                               {"k_total", group == 1 ? depth : k},
-                               {"x_stride", tile == 1 ? depth : xStride},
-                               {"y_stride", yStride},
-                               {"swiglu", swiglu}},
-                              {}};
-    Value yTile = m.at(m.at(y, p, columns * 4), t, yStride * 4);
-    SmallVector<Value> buffers = {
-        m.at(m.at(x, t, xStride * 4), k0 * 4),
-        m.at(m.at(w, p, panelBytes), k0 * rows * elementBytes)};
-    if (start && bias) {
-      micro.ints["bias"] = 1;
-      buffers.push_back(m.at(biasPtr, p, rows * 4));
-    }
-    if (!start) { // add to the partial sums
-      micro.ints["residual"] = 1;
-      micro.ints["res_stride"] = yStride;
-      buffers.push_back(yTile);
-    } else if (residual) {
-      micro.ints["residual"] = 1;
-      micro.ints["res_stride"] = resStride;
-      buffers.push_back(m.at(m.at(resPtr, p, rows * 4), t, resStride * 4));
-    }
-    if (tile == 1) { // strides between tokens mean nothing: share the kernel
-      micro.ints["y_stride"] = group * columns;
-      if (micro.ints.count("res_stride"))
-        micro.ints["res_stride"] = group * columns;
-    }
+  MacroBuilder &m;
+  const DeclParams &params;
+  const MacroArgs &args;
+  const int64_t n, k, rows, block;
+  const bool swiglu, bias, residual;
+  const int64_t resStride, columns, yStride;
+  int64_t columnBytes; ///< of `rows` rows; a block's, if quantized
+  Value x, w, biasPtr, resPtr, y;
+};
+
+LinearBuilder::LinearBuilder(MacroBuilder &m, const DeclParams &params,
+                             const MacroArgs &args)
+    : m(m), params(params), args(args), n(params["n"]), k(params["k"]),
+      rows(params["rows"]), block(params["block"]), swiglu(params["swiglu"]),
+      bias(params["bias"]), residual(params["residual"]),
+      resStride(params["res_stride"]), columns(swiglu ? rows / 2 : rows),
+      yStride(swiglu ? n / 2 : n) {
+  columnBytes = block ? rows * params["block_bytes"]
+                      : rows * (params["wtype"] == 0 ? 4 : 2);
+  x = args.pointers[0];
+  w = args.pointers[1];
+  biasPtr = bias ? args.pointers[2] : Value();
+  resPtr = residual ? args.pointers[bias ? 3 : 2] : Value();
+  y = args.pointers.back();
+}
+
+/// x and the weights of columns [k0, k0 + depth), and the parameters for them.
+void LinearBuilder::inputs(halide::MicroKernel &micro,
+                           SmallVector<Value> &buffers, Value p, int64_t group,
+                           Value t, int64_t tokens, int64_t k0, int64_t depth) {
+  const int64_t columnsPerStep = block ? block : 1;
+  Value panel = m.at(w, p, k / columnsPerStep * columnBytes);
+  Value weights = m.at(panel, k0 / columnsPerStep * columnBytes);
+  if (!block) {
+    const int64_t stride = params["x_stride"];
+    micro.ints["x_stride"] = tokens == 1 ? depth : stride;
+    micro.ints["k_total"] = group == 1 ? depth : k;
+    buffers = {m.at(m.at(x, t, stride * 4), k0 * 4), weights};
+    return;
+  }
+  // A quantized row: codes, scales, sums (lfm2.quantized).
+  const int64_t rowBytes = k + k / 32 * 8;
+  Value row = m.at(x, t, rowBytes);
+  micro.family = "linear_q";
+  micro.ints["block"] = block;
+  micro.ints["depth"] = params["depth"];
+  micro.ints["k_total"] = group == 1 ? depth : k;
+  micro.ints["x_stride_bytes"] = tokens == 1 ? depth + depth / 4 : rowBytes;
+  buffers = {m.at(row, k0), m.at(row, k + k0 / 8),
+             m.at(row, k + k / 8 + k0 / 8), weights};
+}
+
+/// Columns [k0, k0 + depth) of `group` panels from panel p, `tokens` from t.
+void LinearBuilder::tile(Value p, int64_t group, Value t, int64_t tokens,
+                         int64_t k0, int64_t depth) {
+  halide::MicroKernel micro{"linear",
+                            {{"wtype", params["wtype"]},
+                             {"rows", rows},
+                             {"panels", group},
+                             {"tokens", tokens},
+                             {"k", depth},
+                             {"y_stride", yStride},
+                             {"swiglu", swiglu}},
+                            {}};
+  SmallVector<Value> buffers;
+  inputs(micro, buffers, p, group, t, tokens, k0, depth);
+  Value yTile = m.at(m.at(y, p, columns * 4), t, yStride * 4);
+  if (k0 == 0 && bias) {
+    micro.ints["bias"] = 1;
+    buffers.push_back(m.at(biasPtr, p, rows * 4));
+  }
+  if (k0 != 0) { // add to the partial sums
+    micro.ints["residual"] = 1;
+    micro.ints["res_stride"] = yStride;
     buffers.push_back(yTile);
-    m.call(micro, buffers);
-  };
+  } else if (residual) {
+    micro.ints["residual"] = 1;
+    micro.ints["res_stride"] = resStride;
+    buffers.push_back(m.at(m.at(resPtr, p, rows * 4), t, resStride * 4));
+  }
+  if (tokens == 1) { // strides between tokens mean nothing: share the kernel
+    micro.ints["y_stride"] = group * columns;
+    if (micro.ints.count("res_stride"))
+      micro.ints["res_stride"] = group * columns;
+  }
+  buffers.push_back(yTile);
+  m.call(micro, buffers);
+}
 
-  const int64_t tokens = params["tokens"];
+void LinearBuilder::build() {
+  const int64_t perChunk = params["per_chunk"], tokens = params["tokens"];
+  Value first = m.mul(args.chunk, perChunk);
+  Value last = m.min(m.add(first, m.i64(perChunk)), m.i64(n / rows));
   if (tokens == 1) {
     const int64_t group = params["panels"];
     m.loop(first, last, group,
-           [&](Value p) { block(p, group, m.i64(0), 1, 0, k); });
+           [&](Value p) { tile(p, group, m.i64(0), 1, 0, k); });
     return;
   }
   SmallVector<int64_t> sizes = {tokens};
@@ -81,10 +131,17 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
       sizes.push_back(size);
   m.loop(first, last, 1, [&](Value p) {
     for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
-      m.tiles(args.n, sizes, [&](Value t, int64_t tile) {
-        block(p, 1, t, tile, k0, std::min(params["k_block"], k - k0));
+      m.tiles(args.n, sizes, [&](Value t, int64_t size) {
+        tile(p, 1, t, size, k0, std::min(params["k_block"], k - k0));
       });
   });
+}
+
+} // namespace
+
+void buildLinear(MacroBuilder &m, const DeclParams &params,
+                 const MacroArgs &args) {
+  LinearBuilder(m, params, args).build();
 }
 
 } // namespace lfmc

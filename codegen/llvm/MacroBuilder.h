@@ -3,8 +3,9 @@
 // Writes the loops around microkernels: a thin layer over the scf, arith and
 // LLVM dialects, private to codegen/llvm.
 //
-// A macro kernel is a function k(operand pointers..., n, pos, chunk): it computes
-// chunk `chunk` (see kernel::ChunksAttr) of a step of n tokens from position pos.
+// A macro kernel is a function k(operand pointers..., n, pos, chunk): it
+// computes chunk `chunk` (see kernel::ChunksAttr) of a step of n tokens from
+// position pos.
 #ifndef LFMC_CODEGEN_LLVM_MACROBUILDER_H
 #define LFMC_CODEGEN_LLVM_MACROBUILDER_H
 
@@ -23,13 +24,15 @@
 
 namespace lfmc {
 
-/// The microkernels that a program calls, by symbol. Symbols are content hashes:
-/// the same microkernel has the same name in every model.
+/// The microkernels that a program calls, by symbol. Symbols are content
+/// hashes: the same microkernel has the same name in every model.
 class MicroKernels {
 public:
   /// Adds `kernel` unless it is there; returns its symbol.
   std::string add(const halide::MicroKernel &kernel);
-  const std::map<std::string, halide::MicroKernel> &all() const { return table; }
+  const std::map<std::string, halide::MicroKernel> &all() const {
+    return table;
+  }
 
 private:
   std::map<std::string, halide::MicroKernel> table;
@@ -60,7 +63,9 @@ public:
   mlir::Value rem(mlir::Value a, int64_t b);
   mlir::Value min(mlir::Value a, mlir::Value b);
   /// The multiple of `step` at or below `a`.
-  mlir::Value floorTo(mlir::Value a, int64_t step) { return mul(div(a, step), step); }
+  mlir::Value floorTo(mlir::Value a, int64_t step) {
+    return mul(div(a, step), step);
+  }
 
   mlir::Value at(mlir::Value pointer, mlir::Value bytes);
   mlir::Value at(mlir::Value pointer, int64_t bytes);
@@ -77,10 +82,13 @@ public:
   /// for (iv = from; iv < to; iv += step) body(iv)
   void loop(mlir::Value from, mlir::Value to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
-  /// The same with values carried from iteration to iteration; returns the last.
+  /// The same with values carried from iteration to iteration; returns the
+  /// last.
   llvm::SmallVector<mlir::Value>
   loop(mlir::Value from, mlir::Value to, int64_t step, mlir::ValueRange carried,
-       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
+       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
+                                                         mlir::ValueRange)>
+           body);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   mlir::Value less(mlir::Value a, mlir::Value b);
 
@@ -102,7 +110,8 @@ public:
 
 private:
   mlir::LLVM::LLVMFuncOp function;
-  llvm::SmallVector<mlir::Value> bufferSlots; ///< halide_buffer_t's of this function
+  llvm::SmallVector<mlir::Value>
+      bufferSlots; ///< halide_buffer_t's of this function
 };
 
 /// Parameters of a kernel.decl.
@@ -135,6 +144,7 @@ void buildRopeCache(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildShortConv(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildEmbed(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildRmsNorm(MacroBuilder &, const DeclParams &, const MacroArgs &);
+void buildQuantize(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildSwiglu(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildAdd(MacroBuilder &, const DeclParams &, const MacroArgs &);
 

@@ -16,13 +16,19 @@ using namespace mlir;
 namespace lfmc {
 namespace {
 
-using Generator = void (*)(MacroBuilder &, const DeclParams &, const MacroArgs &);
+using Generator = void (*)(MacroBuilder &, const DeclParams &,
+                           const MacroArgs &);
 Generator generatorOf(StringRef name) {
   static const llvm::StringMap<Generator> generators = {
-      {"linear", buildLinear},      {"attention", buildAttention},
-      {"rope_cache", buildRopeCache}, {"short_conv", buildShortConv},
-      {"embed", buildEmbed},        {"rms_norm", buildRmsNorm},
-      {"swiglu", buildSwiglu},      {"add", buildAdd}};
+      {"linear", buildLinear},
+      {"attention", buildAttention},
+      {"rope_cache", buildRopeCache},
+      {"short_conv", buildShortConv},
+      {"embed", buildEmbed},
+      {"rms_norm", buildRmsNorm},
+      {"quantize", buildQuantize},
+      {"swiglu", buildSwiglu},
+      {"add", buildAdd}};
   return generators.lookup(name);
 }
 
@@ -58,7 +64,8 @@ Value EntryBuilder::chunkCount(kernel::CallOp call) {
   kernel::ChunksAttr chunks = decl.getChunks();
   if (chunks.getTokens() == 0 || oneToken)
     return m.i64(chunks.getFixed());
-  Value pieces = m.div(m.add(n, m.i64(chunks.getTokens() - 1)), chunks.getTokens());
+  Value pieces =
+      m.div(m.add(n, m.i64(chunks.getTokens() - 1)), chunks.getTokens());
   return m.mul(pieces, chunks.getFixed());
 }
 
@@ -112,8 +119,9 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   {
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&loop.getBefore());
-    Value c = LLVM::AtomicRMWOp::create(b, m.loc, LLVM::AtomicBinOp::add, ticket,
-                                        m.i64(1), LLVM::AtomicOrdering::monotonic);
+    Value c =
+        LLVM::AtomicRMWOp::create(b, m.loc, LLVM::AtomicBinOp::add, ticket,
+                                  m.i64(1), LLVM::AtomicOrdering::monotonic);
     scf::ConditionOp::create(b, m.loc, m.less(c, total), ValueRange{c});
     Block *after = b.createBlock(&loop.getAfter(), {}, {i64}, {m.loc});
     dispatch(shared, starts, after->getArgument(0));
@@ -170,7 +178,8 @@ void EntryBuilder::build(StringRef symbol) {
 OwningOpRef<ModuleOp> lowerProgram(ModuleOp module, const Target &target,
                                    StringRef modelName, MicroKernels &micros) {
   MLIRContext *context = module.getContext();
-  context->loadDialect<LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect>();
+  context
+      ->loadDialect<LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect>();
   OwningOpRef<ModuleOp> out = ModuleOp::create(module.getLoc());
   MacroBuilder builder(*out, target, micros);
 

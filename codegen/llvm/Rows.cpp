@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Kernels that take one row of a token after the other: gather, norm, SwiGLU, add.
+// Kernels that take one row of a token after the other: gather, norm, SwiGLU,
+// add.
 #include "codegen/llvm/MacroBuilder.h"
 
 using namespace mlir;
@@ -17,11 +18,24 @@ static void overTokens(MacroBuilder &m, const MacroArgs &args, int64_t tile,
 void buildEmbed(MacroBuilder &m, const DeclParams &params,
                 const MacroArgs &args) {
   const int64_t width = params["width"], rows = params["rows"];
-  const int64_t depth = params["depth"];
+  const int64_t depth = params["depth"], block = params["block"];
   const int64_t elementBytes = params["wtype"] == 0 ? 4 : 2;
   overTokens(m, args, 4, [&](Value t) {
-    Value id = m.toI64(
-        m.load(m.b.getI32Type(), m.at(args.pointers[0], t, 4)));
+    Value id = m.toI64(m.load(m.b.getI32Type(), m.at(args.pointers[0], t, 4)));
+    if (block) {
+      const int64_t panelBytes = rows * (width / block) * params["block_bytes"];
+      m.call({"embed_q",
+              {{"width", width},
+               {"rows", rows},
+               {"depth", depth},
+               {"block", block},
+               {"wtype", params["wtype"]}},
+              {}},
+             {m.at(args.pointers[1], m.div(id, rows), panelBytes),
+              m.at(args.pointers[2], t, width * 4)},
+             {m.toI32(m.rem(id, rows))});
+      return;
+    }
     Value panel = m.mul(m.div(id, rows), rows * width);
     Value element = m.add(panel, m.mul(m.rem(id, rows), depth));
     m.call({"embed",
@@ -44,12 +58,32 @@ void buildRmsNorm(MacroBuilder &m, const DeclParams &params,
   });
 }
 
+void buildQuantize(MacroBuilder &m, const DeclParams &params,
+                   const MacroArgs &args) {
+  const int64_t width = params["width"];
+  const bool norm = params["norm"];
+  halide::MicroKernel micro{
+      norm ? "rms_norm_quantize" : "quantize", {{"width", width}}, {}};
+  if (norm)
+    micro.doubles["eps"] = params.real("eps");
+  overTokens(m, args, 4, [&](Value t) {
+    SmallVector<Value> buffers = {
+        m.at(args.pointers[0], t, params["x_stride"] * 4)};
+    if (norm)
+      buffers.push_back(args.pointers[1]);
+    Value row = m.at(args.pointers.back(), t, width + width / 4);
+    buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
+    m.call(micro, buffers);
+  });
+}
+
 static void buildBinary(MacroBuilder &m, const DeclParams &params,
                         const MacroArgs &args, const char *family) {
   const int64_t width = params["width"], stride = params["x_stride"] * 4;
   overTokens(m, args, 4, [&](Value t) {
     m.call({family, {{"width", width}}, {}},
-           {m.at(args.pointers[0], t, stride), m.at(args.pointers[1], t, stride),
+           {m.at(args.pointers[0], t, stride),
+            m.at(args.pointers[1], t, stride),
             m.at(args.pointers[2], t, width * 4)});
   });
 }
@@ -58,7 +92,8 @@ void buildSwiglu(MacroBuilder &m, const DeclParams &params,
                  const MacroArgs &args) {
   buildBinary(m, params, args, "swiglu");
 }
-void buildAdd(MacroBuilder &m, const DeclParams &params, const MacroArgs &args) {
+void buildAdd(MacroBuilder &m, const DeclParams &params,
+              const MacroArgs &args) {
   buildBinary(m, params, args, "add");
 }
 

@@ -200,4 +200,17 @@ std::optional<BadElement> packPart(const Matrix &matrix, const Panels &panels,
   return std::nullopt;
 }
 
+std::optional<BadElement> readRow(const Matrix &matrix, int64_t row,
+                                  float *values) {
+  auto [piece, inPiece] = locate(matrix, row);
+  return convertElements(matrix, piece, inPiece * matrix.columns, Format::F32,
+                         reinterpret_cast<uint8_t *>(values), matrix.columns);
+}
+
+BadElement badElementOf(const Matrix &matrix, int64_t row, int64_t column,
+                        float value) {
+  auto [piece, inPiece] = locate(matrix, row);
+  return {piece, inPiece * matrix.columns + column, value};
+}
+
 } // namespace lfmc::pack

@@ -91,6 +91,15 @@ std::optional<BadElement> packPart(const Matrix &matrix, const Panels &panels,
                                    Format format, const Part &part,
                                    uint8_t *to);
 
+/// Reads row `row` of the stacked matrix as f32. Returns the first element that
+/// is not finite, if any.
+std::optional<BadElement> readRow(const Matrix &matrix, int64_t row,
+                                  float *values);
+
+/// Names an element of the stacked matrix.
+BadElement badElementOf(const Matrix &matrix, int64_t row, int64_t column,
+                        float value);
+
 } // namespace lfmc::pack
 
 #endif // LFMC_CODEGEN_PACK_FORMATS_H

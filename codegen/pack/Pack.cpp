@@ -120,9 +120,17 @@ private:
 void Packer::addTasks(size_t index) {
   const PlannedWeight &weight = weights[index];
   uint64_t offset = weight.offset;
-  for (const Part &part : partition(weight.panels, weight.rows, weight.columns,
-                                    weight.format, partBytes)) {
-    uint64_t bytes = part.elements(weight.panels) * formatBytes(weight.format);
+  const Blocks &blocks = weight.blocks;
+  for (const Part &part :
+       blocks.block ? partitionQuantized(weight.panels, weight.rows,
+                                         weight.columns, blocks, partBytes)
+                    : partition(weight.panels, weight.rows, weight.columns,
+                                weight.format, partBytes)) {
+    uint64_t bytes =
+        blocks.block
+            ? (part.endPanel - part.beginPanel) * weight.panels.rows *
+                  blocks.bytes(weight.columns)
+            : part.elements(weight.panels) * formatBytes(weight.format);
     tasks.push_back({index, part, offset, bytes});
     offset += bytes;
     totalBytes += bytes;
@@ -140,6 +148,8 @@ std::optional<BadElement> Packer::packTask(const Task &task,
         {tensors.bytes(*info).data(),
          info->numElements() / std::max<int64_t>(1, weight.columns),
          formatOf(info->dtype)});
+  if (weight.blocks.block)
+    return packQuantized(matrix, weight.panels, weight.blocks, task.part, to);
   if (!weight.sources.empty())
     return packPart(matrix, weight.panels, weight.format, task.part, to);
   // A rope table: make the rows of the part, then lay them out like any other.
@@ -179,7 +189,8 @@ Error Packer::badElement(const PlannedWeight &weight,
   return makeError("tensor {} in {}: element {} at [{}] is too large to be "
                    "stored as {}",
                    inQuotes(info.name), file, bad.value, where,
-                   formatName(weight.format));
+                   weight.blocks.block ? "a scale of f16"
+                                       : formatName(weight.format));
 }
 
 void Packer::finish(const Task &task) {

@@ -20,8 +20,9 @@ Format formatOf(lfm2::StoredKind kind) {
     return Format::BF16;
   case lfm2::StoredKind::F16:
     return Format::F16;
+  default:
+    return Format::F32; // what codes are made of
   }
-  llvm_unreachable("all kinds are handled");
 }
 
 Expected<PlannedWeight> planOffset(lfm2::WeightOp op) {
@@ -42,6 +43,9 @@ Expected<PlannedWeight> planOffset(lfm2::WeightOp op) {
   weight.rows = type.getDimSize(0);
   weight.columns = type.getRank() == 2 ? type.getDimSize(1) : 1;
   weight.format = formatOf(stored.getKind());
+  if (stored.isQuantized())
+    weight.blocks = {stored.getBlock(), int(stored.getBits()),
+                     stored.hasMinimum()};
   if (lfm2::PanelsAttr layout = stored.getLayout())
     weight.panels = {layout.getRows(), layout.getDepth(), layout.getHalves()};
   weight.offset = *op.getOffset();

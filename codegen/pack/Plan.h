@@ -7,6 +7,7 @@
 
 #include "codegen/pack/Formats.h"
 #include "codegen/pack/Pack.h"
+#include "codegen/pack/Quantize.h"
 #include "dialects/lfm2/Lfm2.h"
 
 namespace lfmc::pack {
@@ -18,6 +19,7 @@ struct PlannedWeight {
   uint64_t offset = 0, bytes = 0;
   int64_t rows = 0, columns = 0; ///< vectors are one column
   Format format = Format::F32;
+  Blocks blocks; ///< of codes; then `format` means nothing
   Panels panels;
   /// Checkpoint tensors, stacked by rows; empty for a rope table.
   std::vector<const TensorInfo *> sources;

@@ -137,8 +137,15 @@ Error Compilation::run(function_ref<void(mlir::OpPassManager &)> build) {
                                               : takeDiagnostics("a pass");
 }
 
+Error Compilation::optimise() {
+  return run([&](mlir::OpPassManager &passes) {
+    buildGraphPipeline(passes);
+    buildQuantization(passes, options.quant);
+  });
+}
+
 Error Compilation::lower() {
-  if (Error error = run(buildGraphPipeline))
+  if (Error error = optimise())
     return error;
   work = workJson(*module);
   return run([&](mlir::OpPassManager &passes) {
@@ -155,7 +162,7 @@ static std::string printed(mlir::ModuleOp module) {
 
 Expected<std::string> Compilation::emit(EmitStage kind) {
   if (kind == EmitStage::Lfm2) {
-    if (Error error = run(buildGraphPipeline))
+    if (Error error = optimise())
       return error;
     return printed(*module);
   }

@@ -29,6 +29,8 @@ struct CompileOptions {
   std::string target = "host"; ///< see targets/Target.h
   std::string name;            ///< empty: made of the directory's name
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored
+  /// Schemes of the pass lfmc-quantize; empty: no quantization.
+  std::vector<std::string> quant;
   int64_t maxContext = 0; ///< 0: 4096, or what the model allows
   int64_t maxPrefill = 0; ///< 0: 512, or maxContext
   unsigned jobs = 0;      ///< 0: all cores
@@ -56,6 +58,7 @@ public:
   llvm::Expected<std::string> emit(EmitStage kind);
 
   /// Runs all passes; needed before the two below. Call once.
+  llvm::Error optimise();
   llvm::Error lower();
 
   /// What NAME.json says, without what only packing tells ("weights_id",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/reference/CheckpointWeights.h"
 
-#include "codegen/pack/Formats.h"
+#include "codegen/pack/Quantize.h"
 #include "codegen/pack/Rope.h"
 #include "frontend/Errors.h"
 
@@ -58,6 +58,13 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
     if (filled != values.size())
       return makeError("weight @{}: expected {} elements, found {}", name,
                        values.size(), filled);
+  }
+  if (stored.isQuantized()) {
+    pack::Blocks blocks{stored.getBlock(), int(stored.getBits()),
+                        stored.hasMinimum()};
+    if (!pack::roundToBlocks(values.data(), int64_t(values.size()), blocks))
+      return makeError("weight @{}: a scale is too large for f16", name);
+    return llvm::Error::success();
   }
   if (format == pack::Format::F32)
     return llvm::Error::success();

@@ -29,6 +29,31 @@ LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
+int64_t StoredAttr::getBits() const {
+  switch (getKind()) {
+  case StoredKind::F32:
+    return 32;
+  case StoredKind::BF16:
+  case StoredKind::F16:
+    return 16;
+  case StoredKind::Q8:
+    return 8;
+  case StoredKind::Q6:
+    return 6;
+  case StoredKind::Q4:
+  case StoredKind::Q4M:
+    return 4;
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
+int64_t StoredAttr::getBytes(int64_t elements) const {
+  int64_t bytes = elements * getBits() / 8;
+  if (isQuantized())
+    bytes += elements / getBlock() * (hasMinimum() ? 4 : 2);
+  return bytes;
+}
+
 static std::string dimText(int64_t dim) {
   return ShapedType::isDynamic(dim) ? "?" : std::to_string(dim);
 }
@@ -40,6 +65,18 @@ StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
     return emitError() << "expected element type 'f32' for a stored weight, "
                           "found "
                        << elementType;
+  int64_t block = getBlock();
+  if (isQuantized() ? block != 32 && block != 64 && block != 128
+                    : block != 0) // (C5)
+    return emitError() << "expected "
+                       << (isQuantized() ? "a block of 32, 64 or 128 columns"
+                                         : "no block")
+                       << " for weights stored as "
+                       << stringifyStoredKind(getKind()) << ", found " << block;
+  if (isQuantized() && (shape.size() != 2 || ShapedType::isDynamic(shape[1]) ||
+                        shape[1] % block)) // (C5)
+    return emitError() << "expected a matrix whose columns are a multiple of "
+                       << block << ", the block of its scales";
   PanelsAttr layout = getLayout();
   if (!layout)
     return success();
@@ -67,6 +104,21 @@ CacheLayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                         int64_t lanes) {
   if (lanes < 1) // (C1)
     return emitError() << "expected at least 1 lane, found " << lanes;
+  return success();
+}
+
+LogicalResult QuantizedAttr::verifyEncoding(
+    ArrayRef<int64_t> shape, Type elementType,
+    function_ref<InFlightDiagnostic()> emitError) const {
+  if (!elementType.isF32() || shape.size() != 2) // (C1)
+    return emitError() << "expected quantized rows of type f32 and rank 2, "
+                          "found rank "
+                       << shape.size() << " of " << elementType;
+  if (getBlock() != 32 || ShapedType::isDynamic(shape[1]) ||
+      shape[1] % getBlock()) // (C2)
+    return emitError() << "expected a block of 32 that divides the width, "
+                          "found block "
+                       << getBlock() << " and width " << dimText(shape[1]);
   return success();
 }
 

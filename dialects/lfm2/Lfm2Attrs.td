@@ -14,7 +14,9 @@ class Lfm2_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 
 def Lfm2_StoredKind : I32Enum<"StoredKind", "element format of stored weights", [
     I32EnumCase<"F32", 0, "f32">, I32EnumCase<"BF16", 1, "bf16">,
-    I32EnumCase<"F16", 2, "f16">]> {
+    I32EnumCase<"F16", 2, "f16">, I32EnumCase<"Q8", 3, "q8">,
+    I32EnumCase<"Q4", 4, "q4">, I32EnumCase<"Q6", 5, "q6">,
+    I32EnumCase<"Q4M", 6, "q4m">]> {
   let cppNamespace = "::lfmc::lfm2";
 }
 
@@ -44,18 +46,61 @@ def Lfm2_StoredAttr : Lfm2_Attr<"Stored", "stored",
     encoding says what lies in memory: the element format and, once a kernel is
     chosen, the layout.
 
+    The quantized kinds hold a row in blocks of columns. A block has one f16 scale
+    and a code for each column:
+
+    | kind | value | codes | bits a column, blocks of 32 |
+    |---|---|---|---|
+    | `q8` | `scale * code` | -127 to 127 | 8.5 |
+    | `q6` | `scale * code` | -32 to 31 | 6.5 |
+    | `q4` | `scale * code` | -8 to 7 | 4.5 |
+    | `q4m` | `scale * code + min`, min f16 | 0 to 15 | 5 |
+
+    `q4` and `q8` in blocks of 32 hold exactly the values of GGUF's Q4_0 and Q8_0. In
+    panels a block's `rows` scales (then minima) precede its codes, so that a panel is
+    one stream.
+
     Constraints: (C1) the element type is f32; (C2) a layout needs rank 2;
     (C3) `rows` divides dimension 0 (and is even with `halves`); (C4) `depth`
-    divides dimension 1.
+    divides dimension 1; (C5) quantized kinds, and only they, have a block of 32, 64
+    or 128 columns, need rank 2, and the block divides dimension 1.
 
     ```mlir
     tensor<6144x2048xf32, #lfm2.stored<bf16>>
     tensor<6144x2048xf32, #lfm2.stored<bf16, <rows = 64, depth = 2>>>
+    tensor<6144x2048xf32, #lfm2.stored<q4 block 32>>
     ```
   }];
   let parameters = (ins EnumParameter<Lfm2_StoredKind>:$kind,
+                        OptionalParameter<"int64_t">:$block,
                         OptionalParameter<"::lfmc::lfm2::PanelsAttr">:$layout);
-  let assemblyFormat = "`<` $kind (`,` $layout^)? `>`";
+  let assemblyFormat = "`<` $kind (`block` $block^)? (`,` $layout^)? `>`";
+  let extraClassDeclaration = [{
+    /// Bits of an element or of its code.
+    int64_t getBits() const;
+    /// Whether values are codes in blocks with a scale.
+    bool isQuantized() const { return getKind() >= StoredKind::Q8; }
+    /// Whether a block has a minimum beside its scale.
+    bool hasMinimum() const { return getKind() == StoredKind::Q4M; }
+    /// Bytes of `elements` elements (whole blocks), scales and minima included.
+    int64_t getBytes(int64_t elements) const;
+  }];
+}
+
+def Lfm2_QuantizedAttr : Lfm2_Attr<"Quantized", "quantized",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "activations in blocks of int8";
+  let description = [{
+    Tensor encoding of rows whose values are `scale * code` with one f32 scale for
+    each block of `block` columns and int8 codes: what `lfm2.quantize` makes and
+    quantized linears read. In memory a token's row is its codes, then its scales,
+    then the i32 sum of each block's codes.
+
+    Constraints: (C1) the element type is f32, the rank 2; (C2) the block is 32 and
+    divides dimension 1.
+  }];
+  let parameters = (ins "int64_t":$block);
+  let assemblyFormat = "`<` $block `>`";
 }
 
 def Lfm2_CacheLayoutAttr : Lfm2_Attr<"CacheLayout", "cache_layout"> {

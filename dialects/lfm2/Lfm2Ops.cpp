@@ -199,12 +199,39 @@ LogicalResult LinearOp::verify() {
                                          "weight, found one");
   if (getEps() && failed(verifyPositive(*this, "eps", *getEps()))) // (C4)
     return failure();
+  auto stored = dyn_cast_or_null<StoredAttr>(weight.getEncoding());
+  bool integer = stored && stored.isQuantized();
+  if (integer != isa_and_nonnull<QuantizedAttr>(x.getEncoding())) // (C6)
+    return noteOrigin(emitOpError()
+                          << "expected x " << (integer ? "to be" : "not to be")
+                          << " quantized for this weight, found " << x,
+                      getWeight());
+  if (integer && getNorm()) // (C6)
+    return emitOpError() << "expected no norm of quantized rows, found one";
   if (!getResidual())
     return success();
   if (swiglu) // (C5)
     return emitOpError() << "expected no residual with swiglu, found one";
   return verifySameType(*this, "a residual", getResidual().getType(),
                         result); // (C5)
+}
+
+LogicalResult QuantizeOp::verify() {
+  RankedTensorType x = getX().getType(), result = getResult().getType();
+  if (x.getShape() != result.getShape()) // (C1)
+    return emitOpError() << "expected quantized rows of the shape of " << x
+                         << ", found " << result;
+  if (getNorm() && failed(verifyDim(*this, "the size of the norm weight",
+                                    getNorm().getType().getDimSize(0),
+                                    x.getDimSize(1), getNorm()))) // (C2)
+    return failure();
+  if (bool(getNorm()) != getEps().has_value()) // (C2)
+    return emitOpError() << (getNorm() ? "expected eps with a norm weight, "
+                                         "found none"
+                                       : "expected no eps without a norm "
+                                         "weight, found one");
+  return getEps() ? verifyPositive(*this, "eps", *getEps()) // (C2)
+                  : success();
 }
 
 LogicalResult ShortConvOp::verify() {

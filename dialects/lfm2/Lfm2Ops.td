@@ -21,6 +21,14 @@ def Lfm2_Rows : ConfinedType<2DTensorOf<[F32]>,
      Lfm2_NoEncoding],
     "rows of f32, one per token: tensor<tokens x width x f32>",
     "::mlir::RankedTensorType">;
+def Lfm2_QuantizedRows : ConfinedType<2DTensorOf<[F32]>,
+    [CPred<"!::llvm::cast<::mlir::ShapedType>($_self).isDynamicDim(1)">,
+     CPred<"::llvm::isa_and_nonnull<::lfmc::lfm2::QuantizedAttr>("
+           "::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding())">],
+    "quantized rows: tensor<tokens x width x f32, #lfm2.quantized<32>>",
+    "::mlir::RankedTensorType">;
+def Lfm2_LinearInput : AnyTypeOf<[Lfm2_Rows, Lfm2_QuantizedRows],
+    "rows of f32 or quantized rows", "::mlir::RankedTensorType">;
 def Lfm2_Vector : ConfinedType<1DTensorOf<[F32]>, [HasStaticShapePred],
     "a static vector of f32", "::mlir::RankedTensorType">;
 def Lfm2_Matrix : ConfinedType<2DTensorOf<[F32]>, [HasStaticShapePred],
@@ -160,14 +168,15 @@ def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
     (C1) x is `[tokens, K]` for a weight `[N, K]`; (C2) result is `[tokens, N]`, or
     `[tokens, N/2]` with swiglu; (C3) bias has N elements; (C4) the norm weight has
     K elements and comes with `eps` > 0, and only then; (C5) the residual has the
-    result's type and does not go with swiglu.
+    result's type and does not go with swiglu; (C6) x is `#lfm2.quantized` exactly if
+    the weight is stored as q8 or q4, and then there is no norm.
 
     ```mlir
     %y = lfm2.linear %x, %w norm(%g) residual(%r) {eps = 1.0e-05 : f64}
         : (tensor<?x64xf32>, tensor<32x64xf32, #lfm2.stored<bf16>>, tensor<64xf32, #lfm2.stored<f32>>, tensor<?x32xf32>) -> tensor<?x32xf32>
     ```
   }];
-  let arguments = (ins Lfm2_Rows:$x, Lfm2_Matrix:$weight,
+  let arguments = (ins Lfm2_LinearInput:$x, Lfm2_Matrix:$weight,
                        Optional<Lfm2_Vector>:$bias, Optional<Lfm2_Vector>:$norm,
                        Optional<Lfm2_Rows>:$residual, OptionalAttr<F64Attr>:$eps,
                        DefaultValuedAttr<Lfm2_ActivationAttr,
@@ -177,6 +186,30 @@ def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
     $x `,` $weight (`bias` `(` $bias^ `)`)? (`norm` `(` $norm^ `)`)?
     (`residual` `(` $residual^ `)`)? attr-dict
     `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Lfm2_QuantizeOp : Lfm2_Op<"quantize", [Pure]> {
+  let summary = "round rows to blocks of int8";
+  let description = [{
+    `h = norm ? rms_norm(x, norm, eps) : x`; for each block of columns
+    `scale = max|h| / 127`, `result = scale * round(h / scale)` (nearest, ties to
+    even; 0 for a block of zeros). The result's values are f32; its encoding lets
+    kernels hold codes and scales. One op serves every linear that reads the row.
+
+    (C1) result has x's shape and the `#lfm2.quantized` encoding, x has none; (C2) the
+    norm weight has K elements and comes with `eps` > 0, and only then.
+
+    ```mlir
+    %q = lfm2.quantize %x : (tensor<?x64xf32>) -> tensor<?x64xf32, #lfm2.quantized<32>>
+    ```
+  }];
+  let arguments = (ins Lfm2_Rows:$x, Optional<Lfm2_Vector>:$norm,
+                       OptionalAttr<F64Attr>:$eps);
+  let results = (outs Lfm2_QuantizedRows:$result);
+  let assemblyFormat = [{
+    $x (`norm` `(` $norm^ `)`)? attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }

@@ -19,9 +19,10 @@ inline uint64_t alignStorage(uint64_t bytes) {
   return (bytes + storageAlignment - 1) / storageAlignment * storageAlignment;
 }
 
-/// Bytes of one element in format `kind`.
-inline uint64_t elementBytes(StoredKind kind) {
-  return kind == StoredKind::F32 ? 4 : 2;
+/// Bytes of a token's row of `width` columns as `#lfm2.quantized`: codes, f32
+/// scales, i32 sums.
+inline uint64_t quantizedRowBytes(int64_t width, QuantizedAttr quantized) {
+  return width + width / quantized.getBlock() * 8;
 }
 
 /// Exact bytes of a weight of `type` (static shape, `#lfm2.stored` encoding) in
@@ -34,11 +35,11 @@ inline uint64_t weightBytes(mlir::Type type) {
   auto stored = mlir::dyn_cast_or_null<StoredAttr>(tensor.getEncoding());
   if (!stored)
     return 0;
-  return uint64_t(tensor.getNumElements()) * elementBytes(stored.getKind());
+  return stored.getBytes(tensor.getNumElements());
 }
 
-/// Exact bytes of a state of `type` (static shape, f32 or f16). 0 for a type that
-/// is no state's.
+/// Exact bytes of a state of `type` (static shape, f32 or f16). 0 for a type
+/// that is no state's.
 inline uint64_t stateBytes(mlir::Type type) {
   auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!tensor || !tensor.hasStaticShape() ||

@@ -92,7 +92,7 @@ struct ExpandLinear : OpRewritePattern<lfm2::LinearOp> {
   LogicalResult matchAndRewrite(lfm2::LinearOp op,
                                 PatternRewriter &rewriter) const override {
     Emitter e(op.getLoc(), rewriter);
-    Value x = op.getX();
+    Value x = e.operand(op.getX());
     if (op.getNorm())
       x = rmsNorm(e, x, e.operand(op.getNorm()),
                   op.getEps()->convertToDouble());
@@ -123,6 +123,49 @@ struct ExpandLinear : OpRewritePattern<lfm2::LinearOp> {
   }
 };
 
+/// The values that the codes stand for; the codes themselves are the kernels'
+/// business.
+struct ExpandQuantize : OpRewritePattern<lfm2::QuantizeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(lfm2::QuantizeOp op,
+                                PatternRewriter &rewriter) const override {
+    Emitter e(op.getLoc(), rewriter);
+    RankedTensorType type = op.getResult().getType();
+    int64_t block = cast<lfm2::QuantizedAttr>(type.getEncoding()).getBlock();
+    Value x = op.getX();
+    if (op.getNorm())
+      x = rmsNorm(e, x, e.operand(op.getNorm()),
+                  op.getEps()->convertToDouble());
+    int64_t blocks = type.getDimSize(1) / block;
+    Value groups = e.split(x, {blocks, block});
+    Sizes outer{e.size(op.getX(), 0), e.getIndexAttr(blocks)};
+    Sizes all{outer[0], outer[1], e.getIndexAttr(block)};
+    Value largest =
+        e.loopNest("tgD", {"tgd", "tg"}, groups, e.filled(outer, 0),
+                   [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+                     Value size = math::AbsFOp::create(e, v[0]);
+                     return {arith::MaximumFOp::create(e, v[1], size)};
+                   })
+            .front();
+    Value result = e.elementwise(
+        "tgd", {"tgd", "tg"}, {groups, largest}, e.empty(all),
+        [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+          Value scale = e.div(v[1], e.f32(127));
+          Value zero = e.f32(0);
+          Value some =
+              arith::CmpFOp::create(e, arith::CmpFPredicate::OGT, scale, zero);
+          Value inverse =
+              arith::SelectOp::create(e, some, e.div(e.f32(1), scale), zero);
+          // Adding and taking away 1.5 * 2^23 rounds to nearest, ties to even.
+          Value magic = e.f32(12582912.0);
+          Value code = e.sub(e.add(e.mul(v[0], inverse), magic), magic);
+          return {e.mul(code, scale)};
+        });
+    rewriter.replaceOpWithNewOp<tensor::CastOp>(op, type, e.join(result));
+    return success();
+  }
+};
+
 struct ExpandSwiglu : OpRewritePattern<lfm2::SwigluOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(lfm2::SwigluOp op,
@@ -137,6 +180,6 @@ struct ExpandSwiglu : OpRewritePattern<lfm2::SwigluOp> {
 } // namespace
 
 void lfmc::expand::populateLinear(RewritePatternSet &patterns) {
-  patterns.add<ExpandEmbed, ExpandRmsNorm, ExpandLinear, ExpandSwiglu>(
-      patterns.getContext());
+  patterns.add<ExpandEmbed, ExpandRmsNorm, ExpandLinear, ExpandQuantize,
+               ExpandSwiglu>(patterns.getContext());
 }

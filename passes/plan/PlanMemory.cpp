@@ -36,6 +36,14 @@ SmallVector<Value> buffersOf(kernel::CallOp call) {
   return values;
 }
 
+/// Bytes of a row of quantized activations.
+std::optional<int64_t> rowBytes(RankedTensorType type) {
+  auto quantized = dyn_cast_or_null<lfm2::QuantizedAttr>(type.getEncoding());
+  if (!quantized)
+    return std::nullopt;
+  return lfm2::quantizedRowBytes(type.getDimSize(1), quantized);
+}
+
 class FunctionPlanner {
 public:
   FunctionPlanner(func::FuncOp function, ModuleOp module)
@@ -168,6 +176,9 @@ void FunctionPlanner::formPhases() {
 int64_t FunctionPlanner::bytesOf(Value root) {
   auto type = cast<RankedTensorType>(root.getType());
   auto maxTokens = function->getAttrOfType<IntegerAttr>("lfm2.max_tokens");
+  if (auto quantized = rowBytes(type))
+    return *quantized *
+           (type.isDynamicDim(0) ? maxTokens.getInt() : type.getDimSize(0));
   int64_t bytes = type.getElementTypeBitWidth() / 8;
   for (int64_t size : type.getShape())
     bytes *= ShapedType::isDynamic(size) ? maxTokens.getInt() : size;
@@ -256,6 +267,10 @@ FailureOr<Value> FunctionPlanner::buffer(Value value, OpBuilder &builder) {
     layout = StridedLayoutAttr::get(builder.getContext(), 0, {at->stride, 1});
   Type element = type.getElementType();
   SmallVector<int64_t> shape(type.getShape());
+  if (auto quantized = rowBytes(type)) {
+    element = builder.getI8Type();
+    shape[1] = *quantized;
+  }
   if (space == Space::Weights) { // bytes: the encoding says what they mean
     element = builder.getI8Type();
     auto weight = module.lookupSymbol<lfm2::WeightOp>(

@@ -79,7 +79,8 @@ Value CallRewriter::ropeTable(lfm2::RopeCacheOp op) {
   auto source = lfm2::RopeTableAttr::get(op.getContext(), rope);
   auto type = RankedTensorType::get(
       {positions, rope.getDim()}, builder.getF32Type(),
-      lfm2::StoredAttr::get(op.getContext(), lfm2::StoredKind::F32, {}));
+      lfm2::StoredAttr::get(op.getContext(), lfm2::StoredKind::F32,
+                            /*block=*/0, {}));
   lfm2::WeightOp table;
   for (auto weight : module.getOps<lfm2::WeightOp>())
     if (weight.getSource() == source && weight.getType() == type)
@@ -122,10 +123,10 @@ LogicalResult CallRewriter::rewrite(Operation *op, const Kernel &kernel) {
     inits.push_back(
         tensor::EmptyOp::create(builder, op->getLoc(), type, sizes));
   }
-  auto call =
-      kernel::CallOp::create(builder, op->getLoc(), op->getResultTypes(),
-                             declare(op->getLoc(), kernel),
-                             op->getAttrOfType<UnitAttr>("kernel.replicated"), inputs, inits);
+  auto call = kernel::CallOp::create(
+      builder, op->getLoc(), op->getResultTypes(),
+      declare(op->getLoc(), kernel),
+      op->getAttrOfType<UnitAttr>("kernel.replicated"), inputs, inits);
   op->replaceAllUsesWith(call.getResults());
   op->erase();
   return success();

@@ -52,9 +52,14 @@ std::optional<Kernel> SelectKernels::match(Operation *op) {
   return {};
 }
 
-/// No f32 kernel has a norm prologue: the norm becomes a call of its own, which
-/// for one token every thread runs for itself (cheaper than a barrier).
+/// No f32 kernel has a norm prologue: the norm becomes a call of its own. For
+/// one token every thread runs norms and quantizations before a linear for
+/// itself (cheaper than a barrier).
 void SelectKernels::splitNorms() {
+  getOperation().walk([](lfm2::QuantizeOp op) {
+    if (op.getX().getType().getDimSize(0) == 1)
+      op->setAttr("kernel.replicated", UnitAttr::get(op.getContext()));
+  });
   getOperation().walk([](lfm2::LinearOp linear) {
     if (!linear.getNorm())
       return;
@@ -108,7 +113,8 @@ void SelectKernels::setLayout(lfm2::WeightOp weight, PanelsAttr layout) {
   auto stored = cast<lfm2::StoredAttr>(type.getEncoding());
   type = RankedTensorType::get(
       type.getShape(), type.getElementType(),
-      lfm2::StoredAttr::get(&getContext(), stored.getKind(), layout));
+      lfm2::StoredAttr::get(&getContext(), stored.getKind(), stored.getBlock(),
+                            layout));
   weight.setType(type);
   getOperation().walk([&](lfm2::ParamOp param) {
     if (param.getWeight() == weight.getSymName())

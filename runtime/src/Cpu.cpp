@@ -76,8 +76,11 @@ uint32_t cpuFeatures(uint32_t wanted) {
   if ((features & LFM_CPU_X86_V3) && (saved & kAvx512) == kAvx512 &&
       has(leaf7.b, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31)) {
     features |= LFM_CPU_X86_V4;
-    if (has(leaf7.c, 1u << 11))
-      features |= LFM_CPU_AVX512_VNNI;
+    // IFMA; VBMI, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ
+    if (has(leaf7.b, 1u << 21) &&
+        has(leaf7.c, 1u << 1 | 1u << 6 | 1u << 8 | 1u << 9 | 1u << 10 |
+                         1u << 11 | 1u << 12 | 1u << 14))
+      features |= LFM_CPU_AVX512_ICELAKE;
     if (has(leaf71.a, 1u << 5))
       features |= LFM_CPU_AVX512_BF16;
   }
@@ -104,8 +107,8 @@ const char *cpuFeatureName(uint32_t missing) {
     return "AVX2, FMA, F16C and BMI2 (x86-64-v3)";
   case LFM_CPU_X86_V4:
     return "AVX-512 F, BW, CD, DQ and VL (x86-64-v4)";
-  case LFM_CPU_AVX512_VNNI:
-    return "AVX-512 VNNI";
+  case LFM_CPU_AVX512_ICELAKE:
+    return "AVX-512 VNNI, IFMA, VBMI, VBMI2, BITALG and VPOPCNTDQ";
   case LFM_CPU_AVX512_BF16:
     return "AVX-512 BF16";
   case LFM_CPU_AVX_VNNI:

@@ -117,7 +117,11 @@ TEST_F(ModelTest, ProcessorLacksInstructions) {
   const std::pair<uint32_t, bool> features[] = {
       {LFM_CPU_X86_V3, has("avx2") && has("fma") && has("bmi2")},
       {LFM_CPU_X86_V4, has("avx512f") && has("avx512vl") && has("avx512bw")},
-      {LFM_CPU_AVX512_VNNI, has("avx512_vnni")},
+      {LFM_CPU_AVX512_ICELAKE, has("avx512_vnni") && has("avx512ifma") &&
+                                   has("avx512vbmi") && has("avx512_vbmi2") &&
+                                   has("avx512_bitalg") &&
+                                   has("avx512_vpopcntdq") && has("gfni") &&
+                                   has("vaes") && has("vpclmulqdq")},
       {LFM_CPU_AVX512_BF16, has("avx512_bf16")},
       {LFM_CPU_AVX_VNNI, has("avx_vnni")},
       {LFM_CPU_AMX_INT8, has("amx_int8")}};

@@ -95,6 +95,11 @@ CompileFlags::options(const std::string &checkpoint) const {
       return makeError("expected --weights f32, bf16 or f16, found {}",
                        inQuotes(weights));
   }
+  options.quant = quant;
+  // One word is a recipe: a head with two bits more costs little and saves
+  // most.
+  if (quant.size() == 1 && (quant[0] == "q4" || quant[0] == "q4m"))
+    options.quant.push_back("head=q6");
   return options;
 }
 
@@ -114,8 +119,9 @@ static Expected<std::string> compileCached(const std::string &path,
   if (!compiler)
     return compiler.takeError();
   std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler, *fingerprint,
-      (*target)->name.str(), flags.weights, flags.maxContext, flags.maxPrefill);
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler,
+      *fingerprint, (*target)->name.str(), flags.weights, flags.maxContext,
+      flags.maxPrefill, fmt::join(flags.quant, ","));
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);

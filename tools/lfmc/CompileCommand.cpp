@@ -24,6 +24,13 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags) {
                   "checkpoint)")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   command
+      .add_option(
+          "--quant", flags.quant,
+          "quantize the matrices: q4, q4m, q6, q8 (blocks of 32; q4/64, "
+          "q4/128), or for each group or weight, the last match counts: "
+          "q4,head=q6,conv=q8,*layers.0.*=keep")
+      ->delimiter(',');
+  command
       .add_option("--max-context", flags.maxContext,
                   "tokens that a session holds (4096)")
       ->check(CLI::PositiveNumber);

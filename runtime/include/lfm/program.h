@@ -75,10 +75,11 @@ typedef struct lfm_sampling_defaults {
 
 /* CPU features that the program's code needs (bit positions). */
 enum {
-  LFM_CPU_X86_V2 = 1u << 0, /* SSE4.2, POPCNT */
-  LFM_CPU_X86_V3 = 1u << 1, /* AVX2, FMA, F16C, BMI2 */
-  LFM_CPU_X86_V4 = 1u << 2, /* AVX-512 F/BW/CD/DQ/VL */
-  LFM_CPU_AVX512_VNNI = 1u << 3,
+  LFM_CPU_X86_V2 = 1u << 0,         /* SSE4.2, POPCNT */
+  LFM_CPU_X86_V3 = 1u << 1,         /* AVX2, FMA, F16C, BMI2 */
+  LFM_CPU_X86_V4 = 1u << 2,         /* AVX-512 F/BW/CD/DQ/VL */
+  LFM_CPU_AVX512_ICELAKE = 1u << 3, /* AVX-512 VNNI, IFMA, VBMI, VBMI2, BITALG,
+                                       VPOPCNTDQ; GFNI, VAES, VPCLMULQDQ */
   LFM_CPU_AVX512_BF16 = 1u << 4,
   LFM_CPU_AVX_VNNI = 1u << 5,
   LFM_CPU_AMX_INT8 = 1u << 6,

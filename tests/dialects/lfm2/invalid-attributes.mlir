@@ -50,9 +50,9 @@ func.func private @stored_depth(tensor<8x6xf32, #lfm2.stored<bf16, <rows = 8, de
 
 // -----
 
-// expected-error @+2 {{expected one of [f32, bf16, f16] for element format of stored weights, got: q4}}
+// expected-error @+2 {{expected one of [f32, bf16, f16, q8, q4, q6, q4m] for element format of stored weights, got: q3}}
 // expected-error @+1 {{failed to parse Lfm2_StoredAttr parameter 'kind'}}
-func.func private @stored_kind(tensor<8x6xf32, #lfm2.stored<q4>>)
+func.func private @stored_kind(tensor<8x6xf32, #lfm2.stored<q3>>)
 
 // -----
 

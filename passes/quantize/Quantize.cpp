@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// lfmc-quantize: see Passes.td.
+#include "passes/Passes.h"
+
+#include "llvm/Support/GlobPattern.h"
+
+using namespace mlir;
+
+namespace lfmc {
+#define GEN_PASS_DEF_QUANTIZE
+#include "passes/Passes.h.inc"
+
+namespace {
+
+using lfm2::StoredAttr;
+using lfm2::StoredKind;
+
+/// "pattern=kind/block", parsed.
+struct Scheme {
+  StringRef text, group;
+  std::optional<llvm::GlobPattern> glob;
+  StoredAttr stored; ///< null: keep
+  bool used = false;
+
+  bool matches(StringRef name, StringRef nameGroup) const {
+    return group == "*" || group == nameGroup || (glob && glob->match(name));
+  }
+};
+
+struct Quantize : impl::QuantizeBase<Quantize> {
+  using QuantizeBase::QuantizeBase;
+
+  void runOnOperation() override;
+
+private:
+  LogicalResult parseSchemes();
+  LogicalResult parseKind(StringRef text, Scheme &scheme);
+  StringRef groupOf(lfm2::WeightOp weight) const;
+  StoredAttr wanted(lfm2::WeightOp weight);
+  lfm2::WeightOp weightOf(Value value);
+  void retype(lfm2::WeightOp weight, StoredAttr stored);
+  void quantizeInput(lfm2::LinearOp linear);
+
+  SmallVector<Scheme> parsed;
+  DenseSet<Operation *> embeddings;
+};
+
+LogicalResult Quantize::parseKind(StringRef text, Scheme &scheme) {
+  auto [kind, block] = text.split('/');
+  int64_t columns = 32;
+  std::optional<StoredKind> stored = lfm2::symbolizeStoredKind(kind);
+  bool keep = text == "keep";
+  if (!keep && (!stored || *stored < StoredKind::Q8 ||
+                (text.contains('/') &&
+                 (block.getAsInteger(10, columns) ||
+                  (columns != 32 && columns != 64 && columns != 128)))))
+    return emitError(getOperation().getLoc())
+           << "unknown quantization '" << text << "' in '" << scheme.text
+           << "': expected q4, q4m, q6 or q8, with /64 or /128 for larger "
+              "blocks, or keep";
+  if (!keep)
+    scheme.stored = StoredAttr::get(&getContext(), *stored, columns, {});
+  return success();
+}
+
+LogicalResult Quantize::parseSchemes() {
+  parsed.clear();
+  for (const std::string &text : schemes) {
+    Scheme scheme;
+    scheme.text = text;
+    auto [left, right] = StringRef(text).split('=');
+    bool named = StringRef(text).contains('=');
+    if (failed(parseKind(named ? right : left, scheme)))
+      return failure();
+    scheme.group = named ? left : "*";
+    if (named &&
+        !llvm::is_contained({"head", "attention", "conv", "ffn"}, left)) {
+      llvm::Expected<llvm::GlobPattern> glob = llvm::GlobPattern::create(left);
+      if (!glob)
+        return emitError(getOperation().getLoc())
+               << "bad pattern in '" << text
+               << "': " << llvm::toString(glob.takeError());
+      scheme.glob = std::move(*glob);
+    }
+    parsed.push_back(std::move(scheme));
+  }
+  return success();
+}
+
+StringRef Quantize::groupOf(lfm2::WeightOp weight) const {
+  StringRef name = weight.getSymName();
+  // The embedding's matrix is the head's: what gathers rows of it says so.
+  if (embeddings.contains(weight) || name.starts_with("lm_head"))
+    return "head";
+  return name.contains(".conv.")        ? "conv"
+         : name.contains(".self_attn.") ? "attention"
+                                        : "ffn";
+}
+
+StoredAttr Quantize::wanted(lfm2::WeightOp weight) {
+  StoredAttr stored;
+  StringRef group = groupOf(weight);
+  for (Scheme &scheme : parsed)
+    if (scheme.matches(weight.getSymName(), group)) {
+      scheme.used = true;
+      stored = scheme.stored;
+    }
+  return stored;
+}
+
+lfm2::WeightOp Quantize::weightOf(Value value) {
+  auto param = value.getDefiningOp<lfm2::ParamOp>();
+  return param ? getOperation().lookupSymbol<lfm2::WeightOp>(param.getWeight())
+               : lfm2::WeightOp();
+}
+
+void Quantize::retype(lfm2::WeightOp weight, StoredAttr stored) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  type = RankedTensorType::get(type.getShape(), type.getElementType(), stored);
+  weight.setType(type);
+  getOperation().walk([&](lfm2::ParamOp param) {
+    if (param.getWeight() == weight.getSymName())
+      param.getResult().setType(type);
+  });
+}
+
+/// The row is quantized once, its norm included; CSE shares it between linears.
+void Quantize::quantizeInput(lfm2::LinearOp linear) {
+  OpBuilder b(linear);
+  RankedTensorType type = linear.getX().getType();
+  auto quantized =
+      RankedTensorType::get(type.getShape(), type.getElementType(),
+                            lfm2::QuantizedAttr::get(&getContext(), 32));
+  auto row =
+      lfm2::QuantizeOp::create(b, linear.getLoc(), quantized, linear.getX(),
+                               linear.getNorm(), linear.getEpsAttr());
+  linear.getXMutable().assign(row);
+  linear.getNormMutable().clear();
+  linear.removeEpsAttr();
+}
+
+void Quantize::runOnOperation() {
+  if (failed(parseSchemes()))
+    return signalPassFailure();
+  embeddings.clear();
+  getOperation().walk([&](lfm2::EmbedOp embed) {
+    embeddings.insert(weightOf(embed.getTable()));
+  });
+  SmallVector<lfm2::LinearOp> linears;
+  getOperation().walk(
+      [&](lfm2::LinearOp linear) { linears.push_back(linear); });
+  for (lfm2::LinearOp linear : linears) {
+    lfm2::WeightOp weight = weightOf(linear.getWeight());
+    if (!weight)
+      continue;
+    auto type = cast<RankedTensorType>(weight.getType());
+    auto stored = cast<StoredAttr>(type.getEncoding());
+    StoredAttr next = wanted(weight);
+    if (!stored.isQuantized()) {
+      if (!next)
+        continue;
+      if (type.getDimSize(1) % next.getBlock()) {
+        linear.emitRemark("stays ")
+            << stringifyStoredKind(stored.getKind()) << ": a row of "
+            << type.getDimSize(1) << " columns has no blocks of "
+            << next.getBlock();
+        continue;
+      }
+      retype(weight, next);
+    }
+    quantizeInput(linear);
+  }
+  for (const Scheme &scheme : parsed)
+    if (!scheme.used) {
+      emitError(getOperation().getLoc())
+          << "'" << scheme.text << "' matches no weight of a linear";
+      return signalPassFailure();
+    }
+}
+
+} // namespace
+} // namespace lfmc

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What kernel providers share. Private to targets.
+#ifndef LFMC_TARGETS_KERNELPARAMS_H
+#define LFMC_TARGETS_KERNELPARAMS_H
+
+#include "targets/Kernels.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace lfmc {
+
+inline int64_t width(mlir::Value rows) {
+  return mlir::cast<mlir::RankedTensorType>(rows.getType()).getDimSize(1);
+}
+
+/// Collects parameters of one kernel.
+struct KernelParams {
+  mlir::Builder builder;
+  llvm::SmallVector<mlir::NamedAttribute> list;
+
+  explicit KernelParams(mlir::Operation *op) : builder(op->getContext()) {}
+  KernelParams &add(llvm::StringRef name, int64_t value) {
+    list.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
+    return *this;
+  }
+  KernelParams &add(llvm::StringRef name, double value) {
+    list.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(value)));
+    return *this;
+  }
+  Kernel kernel(llvm::StringRef generator, int64_t fixed, int64_t tokens,
+                lfm2::PanelsAttr layout = {}) {
+    return {generator, std::move(list),
+            kernel::ChunksAttr::get(builder.getContext(), fixed, tokens),
+            layout};
+  }
+};
+
+/// The largest power of two up to `limit` that divides `n`.
+inline int64_t dividingPowerOfTwo(int64_t n, int64_t limit) {
+  int64_t r = llvm::bit_floor<uint64_t>(limit);
+  while (n % r)
+    r /= 2;
+  return r;
+}
+
+inline lfm2::StoredAttr stored(mlir::Value weight) {
+  return mlir::dyn_cast_if_present<lfm2::StoredAttr>(
+      mlir::cast<mlir::RankedTensorType>(weight.getType()).getEncoding());
+}
+
+/// Providers of QuantizedKernels.cpp.
+std::optional<Kernel> linearQuantized(mlir::Operation *op,
+                                      const Target &target);
+std::optional<Kernel> embedQuantized(mlir::Operation *op, const Target &target);
+std::optional<Kernel> quantizeRows(mlir::Operation *op, const Target &target);
+
+} // namespace lfmc
+
+#endif // LFMC_TARGETS_KERNELPARAMS_H

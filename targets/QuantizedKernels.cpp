@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Providers for quantized weights and activations.
+#include "targets/KernelParams.h"
+
+#include "runtime/include/lfm/program.h"
+
+#include <algorithm>
+
+using namespace mlir;
+
+namespace lfmc {
+namespace {
+
+/// Columns that one dot product instruction multiplies and adds.
+constexpr int64_t dotDepth = 4;
+
+/// Tokens of the many-token tile: with one vector of rows a panel, what the
+/// unpacked codes of a block leave of the registers (8, or 16 where 8-bit codes
+/// are multiplied in halves). Measured: benchmarks/kernels.
+int64_t tileTokens(const Target &target) {
+  if (target.cpuFeatures & LFM_CPU_AVX512_ICELAKE)
+    return 16;
+  if (target.vectorRegisters >= 32)
+    return 8;
+  return target.vectorLanes >= 8 ? 12 : 4;
+}
+
+} // namespace
+
+std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
+  auto linear = dyn_cast<lfm2::LinearOp>(op);
+  if (!linear || !stored(linear.getWeight()) ||
+      !stored(linear.getWeight()).isQuantized())
+    return {};
+  lfm2::StoredAttr encoding = stored(linear.getWeight());
+  auto type = cast<RankedTensorType>(linear.getWeight().getType());
+  int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  bool swiglu = linear.getActivation() == lfm2::Activation::Swiglu;
+  if (swiglu && linear.getBias())
+    return {};
+  int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, target.vectorLanes / 2)
+                        : dividingPowerOfTwo(n, target.vectorLanes);
+  KernelParams params(op);
+  params.add("n", n).add("k", k).add("rows", rows).add("depth", dotDepth);
+  params.add("wtype", int64_t(encoding.getKind())).add("block_bytes", encoding.getBytes(encoding.getBlock()));
+  params.add("block", encoding.getBlock()).add("swiglu", int64_t(swiglu));
+  params.add("bias", int64_t(bool(linear.getBias())));
+  params.add("residual", int64_t(bool(linear.getResidual())));
+  if (linear.getResidual())
+    params.add("res_stride", rowStride(linear.getResidual()));
+  auto layout = lfm2::PanelsAttr::get(op->getContext(), rows, dotDepth, swiglu);
+  int64_t panels = n / rows;
+  if (cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1) {
+    // Chunks of at least 64 KiB, so that a ticket costs nothing beside them.
+    int64_t bytes = encoding.getBytes(rows * k);
+    int64_t perChunk = std::max<int64_t>(1, (64 << 10) / bytes);
+    params.add("tokens", int64_t(1)).add("panels", int64_t(1));
+    params.add("per_chunk", perChunk);
+    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
+  }
+  // All tokens of a panel before the next panel: it stays in L1.
+  int64_t perChunk = std::max<int64_t>(1, 64 / rows);
+  params.add("tokens", tileTokens(target)).add("k_block", k);
+  params.add("per_chunk", perChunk);
+  return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
+}
+
+std::optional<Kernel> quantizeRows(Operation *op, const Target &) {
+  auto quantize = dyn_cast<lfm2::QuantizeOp>(op);
+  if (!quantize)
+    return {};
+  KernelParams params(op);
+  params.add("width", width(quantize.getX()))
+      .add("x_stride", rowStride(quantize.getX()))
+      .add("norm", int64_t(bool(quantize.getNorm())));
+  if (quantize.getEps())
+    params.add("eps", quantize.getEps()->convertToDouble());
+  return params.kernel("quantize", 1, 4);
+}
+
+std::optional<Kernel> embedQuantized(Operation *op, const Target &) {
+  auto embed = dyn_cast<lfm2::EmbedOp>(op);
+  if (!embed || !stored(embed.getTable()) ||
+      !stored(embed.getTable()).isQuantized())
+    return {};
+  lfm2::StoredAttr encoding = stored(embed.getTable());
+  lfm2::PanelsAttr layout = encoding.getLayout();
+  if (!layout)
+    layout = lfm2::PanelsAttr::get(op->getContext(), 1, dotDepth, false);
+  if (layout.getHalves())
+    return {};
+  KernelParams params(op);
+  params.add("width", width(embed.getResult()))
+      .add("rows", layout.getRows())
+      .add("depth", layout.getDepth())
+      .add("block", encoding.getBlock())
+      .add("block_bytes", encoding.getBytes(encoding.getBlock()))
+      .add("wtype", int64_t(encoding.getKind()));
+  return params.kernel("embed", 1, 4, layout);
+}
+
+} // namespace lfmc
