@@ -87,6 +87,51 @@ TEST(Trained, VerifiesAndHasThePerplexityOfTransformers) {
   EXPECT_NEAR(double(result["perplexity"]), wanted, 1e-3 * wanted);
 }
 
+// A package against itself, in another format, and one of another model.
+TEST(Trained, DivergesFromAReference) {
+  std::string eval =
+      "eval --json --runs 4 --text " + example() + "/heldout.txt ";
+  std::string f16 = (Sandbox::get().root / "f16").string();
+  ASSERT_EQ(runLfmc("compile " + example() + " --weights f16 -o " + f16).code,
+            0);
+  // Runs that are no multiple of what is read in one step, too.
+  for (const char *length : {"", "--length 700 "}) {
+    Outcome same =
+        runLfmc(eval + length + example() + " --reference " + example());
+    ASSERT_EQ(same.code, 0) << same.err;
+    json report = json::parse(same.out);
+    EXPECT_EQ(report["tokens"], *length ? 2800 : 2044);
+    EXPECT_EQ(report["kld_mean"], 0);
+    EXPECT_EQ(report["topk_kl"], 0);
+    EXPECT_EQ(report["kld_percentiles"]["max"], 0);
+    EXPECT_EQ(report["same_top1"], 1);
+    EXPECT_EQ(report["reference"]["perplexity"], report["perplexity"]);
+  }
+  // The same weights but for those that f16 rounds.
+  Outcome near = runLfmc(eval + f16 + " --reference " + example());
+  ASSERT_EQ(near.code, 0) << near.err;
+  json report = json::parse(near.out);
+  EXPECT_GT(report["kld_mean"], 0);
+  EXPECT_LT(report["kld_mean"], 1e-4);
+  EXPECT_GT(report["kld_se"], 0);
+  EXPECT_GT(report["topk_kl"], 0);
+  EXPECT_GT(report["same_top1"], 0.99);
+  EXPECT_LE(report["kld_percentiles"]["50"], report["kld_percentiles"]["99"]);
+  EXPECT_LE(report["kld_percentiles"]["99"], report["kld_percentiles"]["max"]);
+  std::string text =
+      runLfmc("eval --runs 4 --text " + example() + "/heldout.txt " + f16 +
+              " --reference " + example())
+          .out;
+  for (const char *part : {"perplexity ", "KLD ", "Top-32 KL ", "same top "})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+
+  Outcome other =
+      runLfmc(eval + example() + " --reference " + checkpoint("dense-b-bf16"));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.err.find("vocabulary of 512 tokens"), std::string::npos)
+      << other.err;
+}
+
 TEST(Trained, WritesTheReferencesText) {
   json samples = json::parse(
       readFile(example() + "/reference_ppl.json"))["greedy_samples"];

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Perplexity: the text's tokens in consecutive runs, each fed behind the token
-// that begins a text; the mean over all runs of the negative log-likelihood of
-// every token of the run.
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
-#include "tools/lfmc/Loader.h"
-#include "tools/lfmc/Progress.h"
+#include "tools/lfmc/Evaluation.h"
 
 #include "frontend/Errors.h"
 
 #include "llvm/Support/MemoryBuffer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -23,92 +17,70 @@ namespace {
 
 struct Flags {
   CompileFlags compile;
-  std::string path, text;
-  int64_t runs = 0, length = 511;
-  int threads = 0;
+  std::string path, text, reference;
+  EvaluationOptions options;
   bool json = false;
 };
 
-// Of tokens[1..], in nats; `logits` is room for their rows.
-Expected<double> negativeLogLikelihood(const Session &session,
-                                       const std::vector<int32_t> &tokens,
-                                       int64_t vocab,
-                                       std::vector<float> &logits) {
-  lfm_session_reset(session.get());
-  size_t n = tokens.size() - 1;
-  logits.resize(n * vocab);
-  if (Error error = session.check(
-          lfm_session_logits(session.get(), tokens.data(), n, logits.data())))
-    return error;
-  double total = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const float *row = logits.data() + i * vocab;
-    double largest = *std::max_element(row, row + vocab), sum = 0;
-    for (int64_t token = 0; token < vocab; ++token)
-      sum += std::exp(row[token] - largest);
-    total += largest + std::log(sum) - row[tokens[i + 1]];
-  }
-  return total;
+void print(const Evaluation &result, const Flags &flags,
+           const Model *reference) {
+  auto put = [](const std::string &line) { std::puts(line.c_str()); };
+  put(fmt::format("perplexity {:.4f} ({:.6f} nats a token) over {} runs of {} "
+                  "tokens",
+                  std::exp(result.nll), result.nll, result.runs,
+                  flags.options.length));
+  if (!reference)
+    return;
+  const DivergenceStatistics &d = result.divergence;
+  put(fmt::format("reference  {:.4f} ({})", std::exp(result.referenceNll),
+                  reference->info.name));
+  put(fmt::format("KLD        {:.5g} +- {:.5g} nats; 50 % {:.5g}, 90 % {:.5g}, "
+                  "95 % {:.5g}, 99 % {:.5g}, max {:.5g}",
+                  d.kldMean(), d.kldStandardError(), d.kldPercentile(50),
+                  d.kldPercentile(90), d.kldPercentile(95), d.kldPercentile(99),
+                  d.kldPercentile(100)));
+  put(fmt::format("Top-{} KL  {:.5g} nats at temperature {}",
+                  flags.options.topK.count, d.topKMean(),
+                  flags.options.topK.temperature));
+  put(fmt::format("same top   {:.3f} %", 100 * d.sameTopShare()));
 }
 
 Expected<int> evaluate(const Flags &flags) {
-  Expected<std::string> package = packageOf(flags.path, flags.compile);
-  if (!package)
-    return package.takeError();
-  Expected<Model> model = openModel(*package);
-  if (!model)
-    return model.takeError();
+  auto open = [](const std::string &path,
+                 const CompileFlags &compile) -> Expected<Model> {
+    Expected<std::string> package = packageOf(path, compile);
+    if (!package)
+      return package.takeError();
+    return openModel(*package);
+  };
   auto text = MemoryBuffer::getFile(flags.text);
   if (!text)
     return makeError("cannot read {}: {}", flags.text,
                      text.getError().message());
-  Expected<std::vector<int32_t>> ids = model->tokenize((*text)->getBuffer(), 0);
-  if (!ids)
-    return ids.takeError();
-  if (model->info.bos < 0)
-    return makeError("the model has no token that begins a text (bos)");
-  if (flags.length + 1 > model->info.max_context)
-    return makeError("runs of {} tokens need {} positions, the package has {}",
-                     flags.length, flags.length + 1, model->info.max_context);
-  int64_t available = int64_t(ids->size()) / flags.length;
-  int64_t runs = flags.runs ? std::min(flags.runs, available) : available;
-  if (runs == 0)
-    return makeError("{} has {} tokens, too few for a run of {}", flags.text,
-                     ids->size(), flags.length);
-  Expected<Session> session = createSession(*model, flags.threads);
-  if (!session)
-    return session.takeError();
-  double total = 0;
-  {
-    Progress progress;
-    std::vector<float> logits;
-    for (int64_t run = 0; run < runs; ++run) {
-      progress.update("runs", run, runs);
-      std::vector<int32_t> tokens = {model->info.bos};
-      auto begin = ids->begin() + run * flags.length;
-      tokens.insert(tokens.end(), begin, begin + flags.length);
-      Expected<double> nll = negativeLogLikelihood(
-          *session, tokens, model->info.vocab_size, logits);
-      if (!nll)
-        return nll.takeError();
-      total += *nll;
-    }
+  Expected<Model> model = open(flags.path, flags.compile);
+  if (!model)
+    return model.takeError();
+  std::optional<Model> reference;
+  if (!flags.reference.empty()) {
+    // A reference's weights are what its checkpoint holds.
+    CompileFlags compile = flags.compile;
+    compile.weights.clear();
+    Expected<Model> opened = open(flags.reference, compile);
+    if (!opened)
+      return opened.takeError();
+    reference = std::move(*opened);
   }
-  int64_t scored = runs * flags.length;
-  double mean = total / double(scored);
+  const Model *other = reference ? &*reference : nullptr;
+  Expected<Evaluation> result = evaluateText(
+      *model, other, (*text)->getBuffer(), flags.text, flags.options);
+  if (!result)
+    return result.takeError();
   if (flags.json) {
-    Json json = {{"perplexity", std::exp(mean)},
-                 {"nll", mean},
-                 {"tokens", scored},
-                 {"runs", runs},
-                 {"run_length", flags.length}};
+    Json json = result->json(other);
+    json["run_length"] = flags.options.length;
     std::puts(json.dump(2).c_str());
   } else {
-    std::puts(
-        fmt::format("perplexity {:.4f} ({:.6f} nats a token) over {} runs "
-                    "of {} tokens",
-                    std::exp(mean), mean, runs, flags.length)
-            .c_str());
+    print(*result, flags, other);
   }
   return 0;
 }
@@ -118,15 +90,28 @@ Expected<int> evaluate(const Flags &flags) {
 void addEval(CLI::App &app, Action &action) {
   auto flags = std::make_shared<Flags>();
   CLI::App *command =
-      app.add_subcommand("eval", "perplexity of a text")->alias("perplexity");
+      app.add_subcommand("eval", "perplexity of a text, and divergence from a "
+                                 "reference")
+          ->alias("perplexity");
   command->add_option("model", flags->path, "package or checkpoint")
       ->required();
   command->add_option("--text", flags->text, "UTF-8 text")->required();
-  command->add_option("--runs", flags->runs, "only the first runs (all)")
+  command->add_option("--reference", flags->reference,
+                      "package or checkpoint to compare with");
+  EvaluationOptions &options = flags->options;
+  command->add_option("--runs", options.runs, "only the first runs (all)")
       ->check(CLI::PositiveNumber);
-  command->add_option("--length", flags->length, "tokens of a run (511)")
+  command->add_option("--length", options.length, "tokens of a run (511)")
       ->check(CLI::PositiveNumber);
-  command->add_option("--threads", flags->threads, "threads (all processors)")
+  command
+      ->add_option("--top-k", options.topK.count,
+                   "tokens of the Top-K divergence (32)")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--temperature", options.topK.temperature,
+                   "temperature of the Top-K divergence (2)")
+      ->check(CLI::Range(0.01, 100.0));
+  command->add_option("--threads", options.threads, "threads (all processors)")
       ->check(CLI::Range(1, 256));
   command->add_flag("--json", flags->json, "machine-readable");
   addCompileFlags(*command, flags->compile);

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/Evaluation.h"
+
+#include "frontend/Errors.h"
+#include "tools/lfmc/Progress.h"
+
+#include "llvm/Support/Parallel.h"
+
+#include <cmath>
+
+using namespace llvm;
+
+namespace lfmc::cli {
+namespace {
+
+// A model that reads runs in pieces: the logits of a whole run are 128 MiB at
+// the vocabulary of the published models, and runs may be longer than 511.
+class Reader {
+public:
+  Error open(const Model &from, int threads, int64_t rows) {
+    Expected<Session> created = createSession(from, threads);
+    if (!created)
+      return created.takeError();
+    model = &from;
+    session = std::move(*created);
+    // The runtime writes rows in place, many at a time, if they are aligned.
+    logits.reset(static_cast<float *>(std::aligned_alloc(
+        64, alignTo(size_t(rows) * vocab() * sizeof(float), 64))));
+    if (!logits)
+      return makeError("no memory for {} rows of {} logits", rows, vocab());
+    return Error::success();
+  }
+
+  void restart() { lfm_session_reset(session.get()); }
+  Error read(ArrayRef<int32_t> tokens) {
+    return session.check(lfm_session_logits(session.get(), tokens.data(),
+                                            tokens.size(), logits.get()));
+  }
+  /// The logits behind token `i` of the last piece.
+  ArrayRef<float> row(size_t i) const {
+    return {logits.get() + i * vocab(), vocab()};
+  }
+  const char *name() const { return model->info.name; }
+
+private:
+  size_t vocab() const { return size_t(model->info.vocab_size); }
+
+  const Model *model = nullptr;
+  Session session;
+  std::unique_ptr<float[], decltype(&std::free)> logits{nullptr, std::free};
+};
+
+Error checkReference(const Model &model, const Model &reference,
+                     ArrayRef<int32_t> ids, StringRef text, StringRef name) {
+  if (reference.info.vocab_size != model.info.vocab_size)
+    return makeError(
+        "the reference {} has a vocabulary of {} tokens, {} has {}",
+        reference.info.name, reference.info.vocab_size, model.info.name,
+        model.info.vocab_size);
+  Expected<std::vector<int32_t>> others = reference.tokenize(text, 0);
+  if (!others)
+    return others.takeError();
+  if (ArrayRef<int32_t>(*others) != ids || reference.info.bos != model.info.bos)
+    return makeError("the reference {} and {} have different tokens for {}",
+                     reference.info.name, model.info.name, name);
+  return Error::success();
+}
+
+// Of one scored token.
+struct Score {
+  double nll = 0, referenceNll = 0;
+  Divergence divergence;
+};
+
+Error scorePiece(Reader &model, Reader *reference, ArrayRef<int32_t> tokens,
+                 ArrayRef<int32_t> wanted, int64_t at, const TopK &topK,
+                 Evaluation &result) {
+  for (Reader *reader : {reference, &model})
+    if (reader)
+      if (Error error = reader->read(tokens))
+        return error;
+  std::vector<Score> scores(wanted.size());
+  parallelFor(0, wanted.size(), [&](size_t i) {
+    scores[i].nll = negativeLogLikelihood(model.row(i), wanted[i]);
+    if (!reference)
+      return;
+    scores[i].referenceNll =
+        negativeLogLikelihood(reference->row(i), wanted[i]);
+    scores[i].divergence = divergence(reference->row(i), model.row(i), topK);
+  });
+  for (const Score &score : scores) {
+    int64_t place = at + (&score - scores.data());
+    if (!std::isfinite(score.nll))
+      return makeError("{}: the logits of position {} are not finite",
+                       model.name(), place);
+    if (!std::isfinite(score.referenceNll))
+      return makeError("{}: the logits of position {} are not finite",
+                       reference->name(), place);
+    if (std::isnan(score.divergence.kld))
+      return makeError("{} or {}: a logit of position {} is not finite",
+                       model.name(), reference->name(), place);
+    result.nll += score.nll;
+    result.referenceNll += score.referenceNll;
+    if (reference)
+      result.divergence.add(score.divergence);
+  }
+  return Error::success();
+}
+
+} // namespace
+
+Expected<Evaluation> evaluateText(const Model &model, const Model *reference,
+                                  StringRef text, StringRef name,
+                                  const EvaluationOptions &options) {
+  Expected<std::vector<int32_t>> ids = model.tokenize(text, 0);
+  if (!ids)
+    return ids.takeError();
+  if (model.info.bos < 0)
+    return makeError("the model has no token that begins a text (bos)");
+  if (reference)
+    if (Error error = checkReference(model, *reference, *ids, text, name))
+      return error;
+  int64_t rows = std::min<int64_t>(model.info.max_prefill, options.length);
+  Reader reader, referenceReader;
+  for (auto [which, into] :
+       {std::pair{&model, &reader}, std::pair{reference, &referenceReader}}) {
+    if (!which)
+      continue;
+    if (options.length > which->info.max_context)
+      return makeError("{}: runs of {} tokens do not fit the context of {}",
+                       which->info.name, options.length,
+                       which->info.max_context);
+    if (Error error = into->open(*which, options.threads, rows))
+      return error;
+  }
+  int64_t length = options.length, available = int64_t(ids->size()) / length;
+  Evaluation result;
+  result.runs = options.runs ? std::min(options.runs, available) : available;
+  if (result.runs == 0)
+    return makeError("{} has {} tokens, too few for a run of {}", name,
+                     ids->size(), length);
+  result.tokens = result.runs * length;
+  parallel::strategy = hardware_concurrency(unsigned(options.threads));
+  Progress progress;
+  for (int64_t run = 0; run < result.runs; ++run) {
+    progress.update("runs", run, result.runs);
+    std::vector<int32_t> tokens = {model.info.bos};
+    auto begin = ids->begin() + run * length;
+    tokens.insert(tokens.end(), begin, begin + length);
+    reader.restart();
+    if (reference)
+      referenceReader.restart();
+    // The last token is predicted, not read.
+    for (int64_t at = 0; at < length; at += rows) {
+      size_t n = size_t(std::min(rows, length - at));
+      ArrayRef<int32_t> all(tokens);
+      if (Error error = scorePiece(
+              reader, reference ? &referenceReader : nullptr, all.slice(at, n),
+              all.slice(at + 1, n), run * length + at, options.topK, result))
+        return error;
+    }
+  }
+  result.nll /= double(result.tokens);
+  result.referenceNll /= double(result.tokens);
+  return result;
+}
+
+Json Evaluation::json(const Model *reference) const {
+  Json json = {{"perplexity", std::exp(nll)},
+               {"nll", nll},
+               {"tokens", tokens},
+               {"runs", runs}};
+  if (!reference)
+    return json;
+  json["kld_mean"] = divergence.kldMean();
+  json["kld_se"] = divergence.kldStandardError();
+  for (int percent : {50, 90, 95, 99})
+    json["kld_percentiles"][std::to_string(percent)] =
+        divergence.kldPercentile(percent);
+  json["kld_percentiles"]["max"] = divergence.kldPercentile(100);
+  json["same_top1"] = divergence.sameTopShare();
+  json["topk_kl"] = divergence.topKMean();
+  json["reference"] = {{"name", reference->info.name},
+                       {"perplexity", std::exp(referenceNll)},
+                       {"nll", referenceNll}};
+  return json;
+}
+
+} // namespace lfmc::cli
