@@ -42,6 +42,7 @@ public:
 private:
   Value address(kernel::BufferOp buffer);
   Value chunkCount(kernel::CallOp call);
+  Value rangeBegin(Value chunks, Value owner);
   void run(kernel::CallOp call, Value chunk);
   void phase(kernel::PhaseOp phase, int64_t parity);
   void dispatch(ArrayRef<kernel::CallOp> calls, ArrayRef<Value> starts,
@@ -51,7 +52,7 @@ private:
   func::FuncOp function;
   ModuleOp module;
   Value spaces[6]; ///< base address, by kernel::Space
-  Value sync, thread, n, pos;
+  Value sync, thread, threads, n, pos;
   bool oneToken = false;
 };
 
@@ -67,6 +68,12 @@ Value EntryBuilder::chunkCount(kernel::CallOp call) {
   Value pieces =
       m.div(m.add(n, m.i64(chunks.getTokens() - 1)), chunks.getTokens());
   return m.mul(pieces, chunks.getFixed());
+}
+
+/// The first of the chunks that are `owner`'s (lfm_sync).
+Value EntryBuilder::rangeBegin(Value chunks, Value owner) {
+  Value product = arith::MulIOp::create(m.b, m.loc, chunks, owner);
+  return arith::DivUIOp::create(m.b, m.loc, product, threads);
 }
 
 void EntryBuilder::run(kernel::CallOp call, Value chunk) {
@@ -111,22 +118,29 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   }
 
   OpBuilder &b = m.b;
-  Value ticket = m.at(sync, offsetof(lfm_sync, ticket) +
-                                parity * sizeof(lfm_sync::ticket[0]));
+  Value tickets = m.load(m.pointerType(),
+                         m.at(sync, offsetof(lfm_sync, tickets) +
+                                        parity * sizeof(lfm_ticket *)));
   Type i64 = b.getI64Type();
-  // while ((c = ticket++) < total) run chunk c
-  auto loop = scf::WhileOp::create(b, m.loc, TypeRange{i64}, ValueRange());
-  {
+  // Own range first, then those of the others in turn.
+  m.loop(m.i64(0), threads, 1, [&](Value v) {
+    Value owner =
+        arith::RemUIOp::create(b, m.loc, m.add(thread, v), threads);
+    Value begin = rangeBegin(total, owner);
+    Value count = m.sub(rangeBegin(total, m.add(owner, m.i64(1))), begin);
+    Value ticket = m.at(tickets, owner, sizeof(lfm_ticket));
+    // while ((c = ticket++) < count) run chunk begin + c
+    auto loop = scf::WhileOp::create(b, m.loc, TypeRange{i64}, ValueRange());
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&loop.getBefore());
     Value c =
         LLVM::AtomicRMWOp::create(b, m.loc, LLVM::AtomicBinOp::add, ticket,
                                   m.i64(1), LLVM::AtomicOrdering::monotonic);
-    scf::ConditionOp::create(b, m.loc, m.less(c, total), ValueRange{c});
+    scf::ConditionOp::create(b, m.loc, m.less(c, count), ValueRange{c});
     Block *after = b.createBlock(&loop.getAfter(), {}, {i64}, {m.loc});
-    dispatch(shared, starts, after->getArgument(0));
+    dispatch(shared, starts, m.add(begin, after->getArgument(0)));
     scf::YieldOp::create(b, m.loc);
-  }
+  });
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
   Value barrier = m.load(pointer, m.at(sync, offsetof(lfm_sync, barrier)));
   auto type = LLVM::LLVMFunctionType::get(
@@ -144,6 +158,9 @@ void EntryBuilder::build(StringRef symbol) {
   entry.setVisibility_(LLVM::Visibility::Hidden);
   Value args = arguments[0];
   sync = arguments[1];
+  thread = m.toI64(arguments[2]);
+  threads = m.toI64(
+      m.load(b.getI32Type(), m.at(sync, offsetof(lfm_sync, threads))));
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
   auto field = [&](size_t offset) {
     return m.load(pointer, m.at(args, int64_t(offset)));

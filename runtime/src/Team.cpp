@@ -107,7 +107,9 @@ void Team::open() {
   phase.open();
   done.open();
   barrier = arrive;
-  count = 1;
+  tickets[0] = ticketLines[0];
+  tickets[1] = ticketLines[1];
+  threads = 1;
 }
 
 void Team::close() {
@@ -118,15 +120,15 @@ void Team::close() {
 }
 
 void Team::stop() {
-  if (count > 1) {
+  if (threads > 1) {
     quitting = true;
     start.publish(start.load() + 1);
-    for (int i = 1; i < count; ++i)
+    for (int i = 1; i < threads; ++i)
       pthread_join(workers[i].handle, nullptr);
     done.publish(start.load());
   }
   quitting = false;
-  count = 1;
+  threads = 1;
 }
 
 lfm_status Team::resize(int newCount, int spinMicroseconds,
@@ -161,7 +163,7 @@ lfm_status Team::resize(int newCount, int spinMicroseconds,
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
-  count = started;
+  threads = started;
   if (!error)
     return LFM_OK;
   stop();
@@ -185,13 +187,13 @@ void *Team::work(void *argument) {
 }
 
 void Team::run(lfm_entry newEntry, const lfm_args &newArgs) {
-  if (count == 1) {
+  if (threads == 1) {
     newEntry(&newArgs, this, 0);
     return;
   }
   entry = newEntry;
   args = &newArgs;
-  running.store(static_cast<uint32_t>(count - 1), std::memory_order_relaxed);
+  running.store(static_cast<uint32_t>(threads - 1), std::memory_order_relaxed);
   uint32_t step = start.load();
   start.publish(step + 1);
   newEntry(&newArgs, this, 0);
@@ -200,15 +202,16 @@ void Team::run(lfm_entry newEntry, const lfm_args &newArgs) {
 
 void Team::arrive(lfm_sync *sync, int32_t parity) {
   Team &team = *static_cast<Team *>(sync);
-  int64_t &ticket = team.ticket[parity].next;
-  if (team.count == 1) {
-    ticket = 0;
+  lfm_ticket *tickets = team.tickets[parity];
+  if (team.threads == 1) {
+    tickets[0].next = 0;
     return;
   }
   uint32_t now = team.phase.load();
   if (team.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 ==
-      static_cast<uint32_t>(team.count)) {
-    __atomic_store_n(&ticket, int64_t{0}, __ATOMIC_RELAXED);
+      static_cast<uint32_t>(team.threads)) {
+    for (int32_t t = 0; t < team.threads; ++t)
+      __atomic_store_n(&tickets[t].next, int64_t{0}, __ATOMIC_RELAXED);
     team.arrived.store(0, std::memory_order_relaxed);
     team.phase.publish(now + 1);
     return;

@@ -57,7 +57,7 @@ public:
   /// Enters `entry` once on every thread; returns when all have left it.
   void run(lfm_entry entry, const lfm_args &args);
 
-  int size() const { return count; }
+  int size() const { return threads; }
 
 private:
   struct Worker {
@@ -75,7 +75,6 @@ private:
   alignas(64) Event start;
   lfm_entry entry;
   const lfm_args *args;
-  int count;
   uint32_t spins;
   bool quitting;
   // The barrier: who arrives writes one line, who waits reads another.
@@ -84,6 +83,7 @@ private:
   // The end of a step.
   alignas(64) std::atomic<uint32_t> running;
   alignas(64) Event done;
+  alignas(64) lfm_ticket ticketLines[2][kMaxThreads];
   alignas(64) Worker workers[kMaxThreads];
 };
 

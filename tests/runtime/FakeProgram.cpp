@@ -41,7 +41,7 @@ template <typename Body>
 void phase(lfm_sync *sync, int parity, int64_t chunks, Body body) {
   for (;;) {
     int64_t i =
-        __atomic_fetch_add(&sync->ticket[parity].next, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&sync->tickets[parity][0].next, 1, __ATOMIC_RELAXED);
     if (i >= chunks)
       break;
     body(i);

@@ -44,7 +44,7 @@ void dependentPhases(const lfm_args *args, lfm_sync *sync, int32_t) {
     uint64_t *to = cells + ((k + 1) % 2) * kCells;
     for (;;) {
       int64_t i =
-          __atomic_fetch_add(&sync->ticket[k % 2].next, 1, __ATOMIC_RELAXED);
+          __atomic_fetch_add(&sync->tickets[k % 2][0].next, 1, __ATOMIC_RELAXED);
       if (i >= kCells)
         break;
       to[i] = from[(i + 1) % kCells] * 31 + from[(i + kCells - 1) % kCells] +
@@ -66,8 +66,8 @@ void runSteps(Team &team, std::vector<uint64_t> &cells, int steps) {
   args.arena = reinterpret_cast<uint8_t *>(cells.data());
   for (int i = 0; i < steps; ++i) {
     team.run(dependentPhases, args);
-    ASSERT_EQ(team.ticket[0].next, 0);
-    ASSERT_EQ(team.ticket[1].next, 0);
+    ASSERT_EQ(team.tickets[0][0].next, 0);
+    ASSERT_EQ(team.tickets[1][0].next, 0);
   }
 }
 

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LFM_PROGRAM_ABI 1
+#define LFM_PROGRAM_ABI 2
 
 /* Arguments of one step. Pointers are aligned to 64 bytes. */
 typedef struct lfm_args {
@@ -36,17 +36,22 @@ typedef struct lfm_args {
 } lfm_args;
 
 /* What a team shares during a step. The program is SPMD: every thread of the
- * team calls the same entry once per step. Phase k hands out chunk numbers from
- * ticket[k % 2]; after its last chunk a thread calls barrier(sync, k % 2). The
- * last thread to arrive resets that ticket to 0, then all leave. Both tickets
- * are 0 between steps. */
+ * team calls the same entry once per step. The C chunks of phase k are cut into
+ * `threads` ranges, the t-th from floor(C * t / threads) on; a thread works
+ * through its own range and then helps with those of the next threads.
+ * tickets[k % 2][t].next counts the chunks taken from range t (beyond its end,
+ * too: takers look after they have added). Then a thread calls
+ * barrier(sync, k % 2). The last thread to arrive resets those tickets to 0,
+ * then all leave. All tickets are 0 between steps. */
+typedef struct lfm_ticket {
+  int64_t next;       /* atomic */
+  int64_t padding[7]; /* a cache line each */
+} lfm_ticket;
 typedef struct lfm_sync lfm_sync;
 struct lfm_sync {
-  struct {
-    int64_t next;       /* atomic */
-    int64_t padding[7]; /* a cache line each */
-  } ticket[2];
+  lfm_ticket *tickets[2]; /* [threads] each */
   void (*barrier)(lfm_sync *sync, int32_t parity);
+  int32_t threads;
   /* The runtime's own fields follow in its derived struct. */
 };
 

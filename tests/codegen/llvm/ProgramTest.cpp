@@ -102,9 +102,13 @@ protected:
             int64_t pos) {
     auto function = reinterpret_cast<lfm_entry>(dlsym(library, entry));
     ASSERT_NE(function, nullptr) << entry;
+    lfm_ticket tickets[2] = {};
     lfm_sync sync = {};
+    sync.tickets[0] = &tickets[0];
+    sync.tickets[1] = &tickets[1];
+    sync.threads = 1;
     sync.barrier = [](lfm_sync *sync, int32_t parity) {
-      sync->ticket[parity].next = 0;
+      sync->tickets[parity]->next = 0;
     };
     lfm_args args{weights->as<uint8_t>(),
                   state->as<uint8_t>(),
@@ -114,8 +118,8 @@ protected:
                   n,
                   pos};
     function(&args, &sync, 0);
-    EXPECT_EQ(sync.ticket[0].next, 0);
-    EXPECT_EQ(sync.ticket[1].next, 0);
+    EXPECT_EQ(tickets[0].next, 0);
+    EXPECT_EQ(tickets[1].next, 0);
   }
 
   /// Runs `plan` (n: prefill and head, -1: decode) on both sides; returns the
