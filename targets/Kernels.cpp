@@ -79,7 +79,8 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
     int64_t perChunk = group * std::max<int64_t>(1, (64 << 10) / bytes);
     params.add("tokens", int64_t(1))
         .add("panels", group)
-        .add("per_chunk", perChunk);
+        .add("per_chunk", perChunk)
+        .add("chunk_bytes", perChunk / group * bytes);
     return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0,
                          layout);
   }

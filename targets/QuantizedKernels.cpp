@@ -56,7 +56,7 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
     int64_t bytes = encoding.getBytes(rows * k);
     int64_t perChunk = std::max<int64_t>(1, (64 << 10) / bytes);
     params.add("tokens", int64_t(1)).add("panels", int64_t(1));
-    params.add("per_chunk", perChunk);
+    params.add("per_chunk", perChunk).add("chunk_bytes", perChunk * bytes);
     return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
   }
   // All tokens of a panel before the next panel: it stays in L1.

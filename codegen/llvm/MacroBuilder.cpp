@@ -100,6 +100,14 @@ Value MacroBuilder::stack(int64_t bytes) {
                                 i64(bytes), /*alignment=*/64);
 }
 
+void MacroBuilder::prefetch(Value pointer, int64_t bytes) {
+  constexpr int64_t line = 64;
+  loop(i64(0), i64(bytes), line, [&](Value offset) {
+    LLVM::Prefetch::create(b, loc, at(pointer, offset), /*rw=*/0, /*hint=*/2,
+                           /*cache=*/1);
+  });
+}
+
 void MacroBuilder::fill(Value pointer, int64_t count, float value) {
   Value constant = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value));
   loop(i64(0), i64(count), 1, [&](Value i) {

@@ -76,6 +76,8 @@ public:
   mlir::Value toI32(mlir::Value i64);
   /// Scratch on the stack for the whole function, aligned to 64.
   mlir::Value stack(int64_t bytes);
+  /// Asks for the lines of [pointer, pointer + bytes) to be brought into L2.
+  void prefetch(mlir::Value pointer, int64_t bytes);
   /// Stores `count` copies of an f32 at `pointer`.
   void fill(mlir::Value pointer, int64_t count, float value);
 

@@ -45,6 +45,7 @@ private:
   Value rangeBegin(Value chunks, Value owner);
   void run(kernel::CallOp call, Value chunk);
   void phase(kernel::PhaseOp phase, int64_t parity);
+  void prefetchStart(kernel::PhaseOp phase);
   void dispatch(ArrayRef<kernel::CallOp> calls, ArrayRef<Value> starts,
                 Value chunk);
 
@@ -101,6 +102,25 @@ void EntryBuilder::dispatch(ArrayRef<kernel::CallOp> calls,
   dispatch(calls.drop_front(), starts.drop_front(), chunk);
 }
 
+/// What this thread will read first in `phase`, if that is a stream of weights:
+/// memory would idle while threads wait for each other and prepare the input.
+void EntryBuilder::prefetchStart(kernel::PhaseOp phase) {
+  constexpr int64_t bytes = 48 << 10;
+  SmallVector<kernel::CallOp> shared;
+  for (auto call : phase.getBody().getOps<kernel::CallOp>())
+    if (!call.getReplicated())
+      shared.push_back(call);
+  if (shared.size() != 1)
+    return;
+  auto decl = module.lookupSymbol<kernel::DeclOp>(shared[0].getCallee());
+  const int64_t chunkBytes = DeclParams(decl)["chunk_bytes"];
+  auto stream = shared[0].getOperand(1).getDefiningOp<kernel::BufferOp>();
+  if (!chunkBytes || !stream)
+    return;
+  Value first = rangeBegin(chunkCount(shared[0]), thread);
+  m.prefetch(m.at(address(stream), first, chunkBytes), bytes);
+}
+
 void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   SmallVector<kernel::CallOp> shared;
   for (auto call : phase.getBody().getOps<kernel::CallOp>()) {
@@ -141,6 +161,8 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
     dispatch(shared, starts, m.add(begin, after->getArgument(0)));
     scf::YieldOp::create(b, m.loc);
   });
+  if (auto next = dyn_cast_or_null<kernel::PhaseOp>(phase->getNextNode()))
+    prefetchStart(next);
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
   Value barrier = m.load(pointer, m.at(sync, offsetof(lfm_sync, barrier)));
   auto type = LLVM::LLVMFunctionType::get(

@@ -37,18 +37,20 @@ constexpr int64_t kCells = 97, kPhases = 60;
 
 /// Phase k makes cell i from two cells of phase k-1 that other threads wrote:
 /// a chunk handed out twice or a thread that runs ahead changes the end.
-void dependentPhases(const lfm_args *args, lfm_sync *sync, int32_t) {
+void dependentPhases(const lfm_args *args, lfm_sync *sync, int32_t thread) {
   auto *cells = reinterpret_cast<uint64_t *>(args->arena);
   for (int64_t k = 0; k < kPhases; ++k) {
     const uint64_t *from = cells + (k % 2) * kCells;
     uint64_t *to = cells + ((k + 1) % 2) * kCells;
-    for (;;) {
-      int64_t i =
-          __atomic_fetch_add(&sync->tickets[k % 2][0].next, 1, __ATOMIC_RELAXED);
-      if (i >= kCells)
-        break;
-      to[i] = from[(i + 1) % kCells] * 31 + from[(i + kCells - 1) % kCells] +
-              static_cast<uint64_t>(k);
+    for (int32_t v = 0; v < sync->threads; ++v) {
+      const int32_t owner = (thread + v) % sync->threads;
+      const int64_t begin = kCells * owner / sync->threads;
+      const int64_t end = kCells * (owner + 1) / sync->threads;
+      int64_t &ticket = sync->tickets[k % 2][owner].next;
+      for (int64_t i; (i = begin + __atomic_fetch_add(&ticket, 1,
+                                                      __ATOMIC_RELAXED)) < end;)
+        to[i] = from[(i + 1) % kCells] * 31 +
+                from[(i + kCells - 1) % kCells] + static_cast<uint64_t>(k);
     }
     sync->barrier(sync, k % 2);
   }
@@ -66,8 +68,10 @@ void runSteps(Team &team, std::vector<uint64_t> &cells, int steps) {
   args.arena = reinterpret_cast<uint8_t *>(cells.data());
   for (int i = 0; i < steps; ++i) {
     team.run(dependentPhases, args);
-    ASSERT_EQ(team.tickets[0][0].next, 0);
-    ASSERT_EQ(team.tickets[1][0].next, 0);
+    for (int32_t t = 0; t < team.size(); ++t) {
+      ASSERT_EQ(team.tickets[0][t].next, 0);
+      ASSERT_EQ(team.tickets[1][t].next, 0);
+    }
   }
 }
 
