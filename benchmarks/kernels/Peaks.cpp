@@ -77,43 +77,47 @@ __attribute__((target("avx512vnni"))) static void productsVnni(long rounds) {
   LFMC_CHAINS(__m512i, _mm512_set1_epi8, 3, 5, _mm512_dpbusd_epi32(a[i], x, y))
 }
 
+static auto chainsOf(Level level, bool products) {
+  switch (level) {
+  case Level::V2:
+    return products ? productsV2 : chainsV2;
+  case Level::V3:
+    return products ? productsV3 : chainsV3;
+  case Level::V4:
+    return products ? productsV4 : chainsV4;
+  case Level::Vnni:
+    break;
+  }
+  return products ? productsVnni : chainsV4;
+}
+
+void runChains(Level level, bool products, long rounds) {
+  chainsOf(level, products)(rounds);
+}
+
+int vectorLanes(Level level, bool products) {
+  int lanes = level == Level::V2 ? 4 : level == Level::V3 ? 8 : 16;
+  return products ? 4 * lanes : lanes;
+}
+
 // Rounds of twelve chains per second.
-static double roundRate(void (*chains)(long)) {
+static double roundRate(Level level, bool products) {
   const long rounds = 1000000;
   double best = 0;
   for (int run = 0; run < 20; ++run) {
     double start = threadSeconds();
-    chains(rounds);
+    runChains(level, products, rounds);
     best = std::max(best, rounds / (threadSeconds() - start));
   }
   return best;
 }
 
 double flopPeak(Level level) {
-  switch (level) {
-  case Level::V2:
-    return roundRate(chainsV2) * 12 * 2 * 4;
-  case Level::V3:
-    return roundRate(chainsV3) * 12 * 2 * 8;
-  case Level::V4:
-  case Level::Vnni:
-    return roundRate(chainsV4) * 12 * 2 * 16;
-  }
-  return 0;
+  return roundRate(level, false) * 12 * 2 * vectorLanes(level, false);
 }
 
 double productPeak(Level level) {
-  switch (level) {
-  case Level::V2:
-    return roundRate(productsV2) * 12 * 16;
-  case Level::V3:
-    return roundRate(productsV3) * 12 * 32;
-  case Level::V4:
-    return roundRate(productsV4) * 12 * 64;
-  case Level::Vnni:
-    return roundRate(productsVnni) * 12 * 64;
-  }
-  return 0;
+  return roundRate(level, true) * 12 * vectorLanes(level, true);
 }
 
 double readPeak(const void *data, size_t bytes) {

@@ -25,6 +25,15 @@ double flopPeak(Level level);
 /// follow the latter.
 double productPeak(Level level);
 
+/// What the peaks above are made of, for callers that measure on their own: runs
+/// `rounds` rounds of twelve independent multiply-adds (products: of 8-bit
+/// products) on this thread; a round does vectorLanes() operations of two, or
+/// products, twelve times.
+void runChains(Level level, bool products, long rounds);
+
+/// f32 elements, or 8-bit ones, in the widest registers of `level`.
+int vectorLanes(Level level, bool products);
+
 /// Bytes per second at which one thread reads `bytes` of memory, by thread CPU
 /// time: best of several passes, sequential, with prefetch.
 double readPeak(const void *data, size_t bytes);

@@ -34,9 +34,9 @@ TEST(Cli, UsageErrorsAreCodeTwo) {
     EXPECT_EQ(outcome.code, 2) << arguments;
     size_t begin = outcome.err.find("lfmc: error: ");
 #if LFMC_SANITIZED // the sanitizers may speak before us
-  EXPECT_NE(begin, std::string::npos) << outcome.err;
+    EXPECT_NE(begin, std::string::npos) << outcome.err;
 #else
-  EXPECT_EQ(begin, 0u) << outcome.err;
+    EXPECT_EQ(begin, 0u) << outcome.err;
 #endif
     EXPECT_EQ(outcome.out, "");
   }
@@ -248,21 +248,67 @@ TEST(Cli, InterruptStopsTheAnswer) {
 }
 
 TEST(Cli, BenchMeasures) {
+  std::string model = LFMC_EXAMPLES "/lfm2-small-dense";
   Outcome bench = runLfmc("bench --json --prefill 16,40 --decode 8 --repeat 2 "
-                          "--roofline " LFMC_EXAMPLES "/lfm2-small-dense");
+                          "--depth 0,100 --step 2,8 " +
+                          model);
   ASSERT_EQ(bench.code, 0) << bench.err;
   json report = json::parse(bench.out);
   ASSERT_EQ(report["prefill"].size(), 2u);
   EXPECT_EQ(report["prefill"][1]["tokens"], 40);
-  EXPECT_GT(report["prefill"][0]["tokens_per_second"]["median"], 0);
-  EXPECT_GT(report["decode"]["tokens_per_second"]["median"], 0);
-  EXPECT_GT(report["roofline"]["read_bytes_per_second"], 1e8);
-  EXPECT_GT(report["roofline"]["fma_flops_per_second"], 1e9);
-  EXPECT_GT(report["decode"]["share_of_bandwidth"], 0);
+  ASSERT_EQ(report["decode"].size(), 2u);
+  EXPECT_EQ(report["decode"][0]["depth"], 0);
+  EXPECT_EQ(report["decode"][1]["depth"], 100);
+  ASSERT_EQ(report["step"].size(), 2u);
+  EXPECT_EQ(report["step"][1]["tokens"], 8);
+  EXPECT_EQ(report["step"][1]["depth"], 100);
+  for (const char *kind : {"prefill", "decode", "step"})
+    for (const json &row : report[kind]) {
+      EXPECT_GT(row["tokens_per_second"]["min"], 0);
+      EXPECT_LE(row["tokens_per_second"]["min"],
+                row["tokens_per_second"]["max"]);
+      EXPECT_GT(row["share_of_bandwidth"]["median"], 0);
+      EXPECT_GT(row["share_of_arithmetic_peak"]["median"], 0);
+    }
+  EXPECT_EQ(report["notes"].size(), 0u);
+  EXPECT_GT(report["roofline"]["read_bytes_per_second"]["median"], 1e8);
+  EXPECT_GT(report["roofline"]["operations_per_second"]["median"], 1e9);
   EXPECT_GT(report["rss"]["peak_bytes"], 1 << 20);
-  expectError(
-      runLfmc("bench --prefill 100000 " LFMC_EXAMPLES "/lfm2-small-dense"),
-      "100000");
+  EXPECT_LT(report["rss"]["peak_bytes"], 1 << 30);
+
+  // What a token moves: all weights once (the embedding is the head), the
+  // caches so far, its own position and the convolutions' states.
+  std::string package = (Sandbox::get().root / "benched").string();
+  ASSERT_EQ(runLfmc("compile " + model + " -o " + package).code, 0);
+  json manifest = json::parse(runLfmc("inspect --json " + package).out);
+  double weights = manifest["work"]["decode_weight_bytes"],
+         position = manifest["work"]["decode_cache_bytes_per_position"],
+         states = 0;
+  for (const json &state : manifest["states"])
+    if (state["bytes_per_token"] == 0)
+      states += double(state["bytes"]);
+  // One token warms up; the eight behind it read 4.5 more on average.
+  EXPECT_EQ(report["decode"][1]["bytes"],
+            weights + 2 * states + (100 + 1 + 4.5 + 1) * position);
+  // Eight tokens in a step read the weights once.
+  EXPECT_EQ(report["step"][1]["bytes"],
+            weights + 2 * states + (100 + 1 + 8 + 8) * position);
+}
+
+TEST(Cli, BenchSaysWhatDoesNotFit) {
+  std::string small = tiny() + " --max-context 64";
+  Outcome chosen = runLfmc("bench --prefill 100000 " + small);
+  expectError(chosen, "prefill 100000 needs a context of 100000");
+  expectError(runLfmc("bench --depth 64 " + small), "depth 64");
+  Outcome standard =
+      runLfmc("bench --no-roofline --repeat 1 --decode 8 " + small);
+  EXPECT_EQ(standard.code, 0) << standard.err;
+  EXPECT_NE(standard.out.find("left out: prefill 128 needs a context of 128, "
+                              "the package has 64"),
+            std::string::npos)
+      << standard.out;
+  EXPECT_NE(standard.out.find("left out: depth 1024"), std::string::npos);
+  EXPECT_EQ(standard.out.find("of peak"), std::string::npos);
 }
 
 TEST(Cli, ListsTargets) {

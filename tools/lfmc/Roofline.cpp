@@ -2,6 +2,9 @@
 #include "tools/lfmc/Roofline.h"
 
 #include "frontend/Errors.h"
+#include "lfm/program.h"
+
+#include "llvm/Support/MathExtras.h"
 
 #include <atomic>
 #include <chrono>
@@ -12,8 +15,10 @@
 #include <vector>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "benchmarks/kernels/Peaks.h"
 #endif
+
+using namespace llvm;
 
 namespace lfmc::cli {
 namespace {
@@ -75,128 +80,125 @@ template <int Unroll>
   return streamBody<4>(data, bytes);
 }
 
-// Twelve chains hide the latency of two multiply-adds a cycle, and fit sixteen
-// registers with the two factors.
-[[gnu::target("avx512f")]] float fma512(int64_t rounds) {
-  __m512 sums[12], a = _mm512_set1_ps(1.0000001f), b = _mm512_set1_ps(1e-9f);
-  for (__m512 &sum : sums)
-    sum = _mm512_set1_ps(1);
-  for (int64_t round = 0; round < rounds; ++round) {
-    for (__m512 &sum : sums)
-      sum = _mm512_fmadd_ps(sum, a, b);
-    // Keeps the compiler from folding rounds.
-    asm volatile("" : "+v"(a), "+v"(b));
-  }
-  float total = 0;
-  for (__m512 &sum : sums)
-    total += _mm512_reduce_add_ps(sum);
-  return total;
-}
-
-[[gnu::target("avx2,fma")]] float fma256(int64_t rounds) {
-  __m256 sums[12], a = _mm256_set1_ps(1.0000001f), b = _mm256_set1_ps(1e-9f);
-  for (__m256 &sum : sums)
-    sum = _mm256_set1_ps(1);
-  for (int64_t round = 0; round < rounds; ++round) {
-    for (__m256 &sum : sums)
-      sum = _mm256_fmadd_ps(sum, a, b);
-    asm volatile("" : "+x"(a), "+x"(b));
-  }
-  float total = 0;
-  for (__m256 &sum : sums)
-    for (int i = 0; i < 8; ++i)
-      total += sum[i];
-  return total;
-}
-
 #endif
 
 uint64_t streamBase(const uint8_t *data, uint64_t bytes) {
   return streamBody<2>(data, bytes);
 }
 
-float fma128(int64_t rounds) {
-  using Quad [[gnu::vector_size(16)]] = float;
-  Quad sums[12], a = {1.0000001f, 1.0000001f, 1.0000001f, 1.0000001f},
-                 b = {1e-9f, 1e-9f, 1e-9f, 1e-9f};
-  for (Quad &sum : sums)
-    sum = a;
-  for (int64_t round = 0; round < rounds; ++round) {
-    for (Quad &sum : sums)
-      sum = sum * a + b;
-    asm volatile("" : "+m"(a), "+m"(b));
-  }
-  float total = 0;
-  for (Quad &sum : sums)
-    total += sum[0] + sum[1] + sum[2] + sum[3];
-  return total;
+#if defined(__x86_64__)
+
+using Level = halide::bench::Level;
+
+// The peaks of code that needs `features`.
+Level levelOf(uint32_t features) {
+  if (features & LFM_CPU_AVX512_VNNI)
+    return Level::Vnni;
+  if (features & LFM_CPU_X86_V4)
+    return Level::V4;
+  return features & LFM_CPU_X86_V3 ? Level::V3 : Level::V2;
 }
+
+#else
+
+// Without vectors of its own this measures what the compiler makes of it.
+void multiplyAdds(int64_t rounds) {
+  using Quad [[gnu::vector_size(16)]] = float;
+  Quad sums[12] = {}, a = {0.999f, 0.999f, 0.999f, 0.999f},
+       b = {1e-3f, 1e-3f, 1e-3f, 1e-3f};
+  for (int64_t round = 0; round < rounds; ++round)
+    for (Quad &sum : sums) {
+      sum = sum * a + b;
+      asm volatile("" : "+m"(sum));
+    }
+}
+
+#endif
 
 } // namespace
 
-int fmaVectorBits() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f"))
-    return 512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return 256;
-#endif
-  return 128;
+Roofline::Memory::~Memory() {
+  if (mapped)
+    munmap(mapped, bytes);
 }
 
-llvm::Expected<double> measureReadBandwidth(int threads, uint64_t bytes,
-                                            int repeat) {
+Expected<Roofline> Roofline::create(int threads, uint32_t cpuFeatures,
+                                    bool quantized, uint64_t bytes) {
   constexpr uint64_t huge = 2 << 20;
-  uint64_t share = (bytes / threads + huge - 1) / huge * huge;
-  uint64_t total = share * threads;
-  void *memory = mmap(nullptr, total + huge, PROT_READ | PROT_WRITE,
+  Roofline roofline;
+  roofline.threads = threads;
+  roofline.features = cpuFeatures;
+  roofline.quantized = quantized;
+  roofline.memory = std::make_unique<Memory>();
+  Memory &memory = *roofline.memory;
+  memory.share = alignTo(bytes / uint64_t(threads), huge);
+  uint64_t total = memory.share * uint64_t(threads);
+  void *mapped = mmap(nullptr, total + huge, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
+  if (mapped == MAP_FAILED)
     return makeError("cannot map {} bytes to measure the bandwidth", total);
-  auto *data = reinterpret_cast<uint8_t *>(
-      (reinterpret_cast<uintptr_t>(memory) + huge - 1) / huge * huge);
-  madvise(data, total, MADV_HUGEPAGE);
+  memory.mapped = mapped;
+  memory.bytes = total + huge;
+  memory.data = reinterpret_cast<uint8_t *>(
+      alignTo(reinterpret_cast<uintptr_t>(mapped), huge));
+  madvise(memory.data, total, MADV_HUGEPAGE);
   // Each thread touches its own share first: on machines with several memories
   // it is the near one.
   timeTogether(threads, [&](int thread) {
-    std::fill_n(data + thread * share, share, uint8_t(thread + 1));
+    std::fill_n(memory.data + uint64_t(thread) * memory.share, memory.share,
+                uint8_t(thread + 1));
   });
+  return roofline;
+}
+
+double Roofline::readBandwidth() const {
   auto *stream = &streamBase;
 #if defined(__x86_64__)
-  if (fmaVectorBits() == 512)
+  if (__builtin_cpu_supports("avx512f"))
     stream = &stream512;
-  else if (fmaVectorBits() == 256)
+  else if (__builtin_cpu_supports("avx2"))
     stream = &stream256;
 #endif
   double best = 0;
-  for (int i = 0; i < repeat; ++i) {
+  for (int pass = 0; pass < 3; ++pass) {
     double seconds = timeTogether(threads, [&](int thread) {
-      sink += stream(data + thread * share, share);
+      sink += stream(memory->data + uint64_t(thread) * memory->share,
+                     memory->share);
     });
-    best = std::max(best, double(total) / seconds);
+    best = std::max(best, double(memory->share) * threads / seconds);
   }
-  munmap(memory, total + huge);
   return best;
 }
 
-double measureFmaPeak(int threads, int repeat) {
-  auto *work = &fma128;
+double Roofline::arithmeticPeak() const {
 #if defined(__x86_64__)
-  if (fmaVectorBits() == 512)
-    work = &fma512;
-  else if (fmaVectorBits() == 256)
-    work = &fma256;
+  Level level = levelOf(features);
+  int lanes = halide::bench::vectorLanes(level, quantized);
+  auto work = [&](long rounds) {
+    halide::bench::runChains(level, quantized, rounds);
+  };
+#else
+  int lanes = 4;
+  auto work = [](long rounds) { multiplyAdds(rounds); };
 #endif
-  // About 50 ms a pass.
-  constexpr int64_t rounds = 20'000'000;
-  double flops = 2.0 * 12 * (fmaVectorBits() / 32) * double(rounds) * threads;
+  // About 20 ms a pass.
+  constexpr long rounds = 10'000'000;
   double best = 0;
-  for (int i = 0; i < repeat; ++i) {
-    double seconds =
-        timeTogether(threads, [&](int) { sink += uint64_t(work(rounds) > 0); });
-    best = std::max(best, flops / seconds);
+  for (int pass = 0; pass < 3; ++pass) {
+    double seconds = timeTogether(threads, [&](int) { work(rounds); });
+    best = std::max(best, 2.0 * 12 * lanes * rounds * threads / seconds);
   }
   return best;
+}
+
+std::string Roofline::arithmetic() const {
+#if defined(__x86_64__)
+  int bits = 32 * halide::bench::vectorLanes(levelOf(features), false);
+  return fmt::format("{}, {} bits",
+                     quantized ? "int8 dot product" : "f32 multiply-add", bits);
+#else
+  return "f32 multiply-add, 128 bits";
+#endif
 }
 
 } // namespace lfmc::cli

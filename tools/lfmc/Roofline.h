@@ -8,22 +8,49 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
 namespace lfmc::cli {
 
-/// Bytes per second that `threads` threads read together from memory: each
-/// streams through its own share of `bytes` (huge pages where the system gives
-/// them), the best of `repeat` passes.
-llvm::Expected<double> measureReadBandwidth(int threads, uint64_t bytes,
-                                            int repeat);
+/// Measures again and again, so that it can be done between measurements of a
+/// model: a machine that is shared changes from second to second.
+class Roofline {
+public:
+  /// For a team of `threads` threads that run code which needs `cpuFeatures`
+  /// (LFM_CPU_*): f32 multiply-adds, or of 8-bit integers if `quantized`, with
+  /// that code's vectors. Bandwidth is that of `bytes` bytes, in huge pages
+  /// where the system gives them; they are held until the end.
+  static llvm::Expected<Roofline> create(int threads, uint32_t cpuFeatures,
+                                         bool quantized,
+                                         uint64_t bytes = uint64_t(1) << 30);
 
-/// f32 operations per second (a multiply-add counts two) that `threads` threads
-/// reach together on registers alone, with the widest vectors of this
-/// processor.
-double measureFmaPeak(int threads, int repeat);
+  /// Bytes per second that the threads read together, each its own share of the
+  /// memory: the best of a few passes.
+  double readBandwidth() const;
 
-/// Bits of these vectors: 512, 256 or 128.
-int fmaVectorBits();
+  /// Operations per second (a multiply-add counts two) that the threads reach
+  /// together on registers alone: the best of a few passes. The peak of 8-bit
+  /// integers is that of vpdpbusd, or of vpmaddubsw without the additions that
+  /// must follow it.
+  double arithmeticPeak() const;
+
+  /// "f32 multiply-add, 512 bits", "int8 dot product, 256 bits".
+  std::string arithmetic() const;
+
+private:
+  struct Memory {
+    uint8_t *data = nullptr; // the first huge page
+    void *mapped = nullptr;
+    uint64_t share = 0, bytes = 0;
+    ~Memory();
+  };
+
+  int threads = 1;
+  uint32_t features = 0;
+  bool quantized = false;
+  std::unique_ptr<Memory> memory;
+};
 
 } // namespace lfmc::cli
 
