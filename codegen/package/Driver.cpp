@@ -124,6 +124,7 @@ Error Compilation::import() {
     maxPrefill = std::min<int64_t>(512, maxContext);
   ImportOptions importing;
   importing.weights = options.weights;
+  importing.cacheF16 = options.cacheF16.value_or(!options.quant.empty());
   importing.maxContext = maxContext;
   importing.maxPrefill = maxPrefill;
   module = importLfm2(context, *checkpoint, importing);

@@ -31,6 +31,7 @@ struct CompileOptions {
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored
   /// Schemes of the pass lfmc-quantize; empty: no quantization.
   std::vector<std::string> quant;
+  std::optional<bool> cacheF16; ///< K and V in f16; unset: if quantized
   int64_t maxContext = 0; ///< 0: 4096, or what the model allows
   int64_t maxPrefill = 0; ///< 0: 512, or maxContext
   unsigned jobs = 0;      ///< 0: all cores

@@ -84,6 +84,8 @@ CompileFlags::options(const std::string &checkpoint) const {
   options.checkpoint = checkpoint;
   options.target = target;
   options.name = name;
+  if (!kvCache.empty())
+    options.cacheF16 = kvCache == "f16";
   options.maxContext = maxContext;
   options.maxPrefill = maxPrefill;
   options.jobs = jobs;
@@ -119,9 +121,9 @@ static Expected<std::string> compileCached(const std::string &path,
   if (!compiler)
     return compiler.takeError();
   std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler,
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler,
       *fingerprint, (*target)->name.str(), flags.weights, flags.maxContext,
-      flags.maxPrefill, fmt::join(flags.quant, ","));
+      flags.maxPrefill, fmt::join(flags.quant, ","), flags.kvCache);
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);

@@ -18,7 +18,7 @@ llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
 
 /// How a checkpoint is to be compiled, as given on the command line.
 struct CompileFlags {
-  std::string target = "host", weights, name;
+  std::string target = "host", weights, name, kvCache;
   std::vector<std::string> quant;
   int64_t maxContext = 0, maxPrefill = 0;
   unsigned jobs = 0;

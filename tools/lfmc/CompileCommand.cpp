@@ -31,6 +31,11 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags) {
           "q4,head=q6,conv=q8,*layers.0.*=keep")
       ->delimiter(',');
   command
+      .add_option("--kv-cache", flags.kvCache,
+                  "format of cached keys and values: f16 or f32 (f16 with "
+                  "--quant)")
+      ->check(CLI::IsMember({"f16", "f32"}));
+  command
       .add_option("--max-context", flags.maxContext,
                   "tokens that a session holds (4096)")
       ->check(CLI::PositiveNumber);

@@ -92,7 +92,7 @@ using Level = halide::bench::Level;
 
 // The peaks of code that needs `features`.
 Level levelOf(uint32_t features) {
-  if (features & LFM_CPU_AVX512_VNNI)
+  if (features & LFM_CPU_AVX512_ICELAKE)
     return Level::Vnni;
   if (features & LFM_CPU_X86_V4)
     return Level::V4;
