@@ -21,7 +21,7 @@ using Bytes = llvm::SmallVector<char, 0>;
 
 /// Bump when the Halide kernels or their calling convention change: compiled
 /// kernels are cached by parameters, target and this number.
-constexpr int kernelVersion = 2;
+constexpr int kernelVersion = 3;
 
 llvm::Expected<Bytes> readFile(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,

@@ -191,15 +191,15 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   acc.split(r, v, lane, vector).vectorize(lane).unroll(v).unroll(t).unroll(p);
   acc.update()
       .split(r, v, lane, vector)
-      .reorder(lane, t, v, p, all)
+      .reorder(lane, v, t, p, all)
       .vectorize(lane)
-      .unroll(t)
       .unroll(v)
+      .unroll(t)
       .unroll(p);
   for (const Part &part : codes.parts) {
     Func f = part.codes;
     Var j = f.args()[0], row = f.args()[1], i = f.args()[2];
-    f.compute_at(acc, v).store_in(MemoryType::Stack);
+    f.compute_at(acc, p).store_in(MemoryType::Stack);
     f.reorder(j, row, i).bound_extent(j, w.depth).vectorize(j).vectorize(row);
     f.unroll(i);
   }

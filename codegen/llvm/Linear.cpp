@@ -129,11 +129,20 @@ void LinearBuilder::build() {
   for (int64_t size = 4; size >= 1; size /= 2)
     if (size < tokens)
       sizes.push_back(size);
-  m.loop(first, last, 1, [&](Value p) {
-    for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
-      m.tiles(args.n, sizes, [&](Value t, int64_t size) {
-        tile(p, 1, t, size, k0, std::min(params["k_block"], k - k0));
-      });
+  auto panels = [&](Value begin, Value count) {
+    m.loop(first, last, 1, [&](Value p) {
+      for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
+        m.tiles(count, sizes, [&](Value t, int64_t size) {
+          tile(p, 1, m.add(begin, t), size, k0,
+               std::min(params["k_block"], k - k0));
+        });
+    });
+  };
+  const int64_t step = params["token_block"];
+  if (!step)
+    return panels(m.i64(0), args.n);
+  m.loop(m.i64(0), args.n, step, [&](Value begin) {
+    panels(begin, m.min(m.sub(args.n, begin), m.i64(step)));
   });
 }
 
