@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from formats import HERE, LFMC, ROOT, convert, python
+from formats import HERE, LFMC, PACKAGE, ROOT, convert, python
 from sides import Side
 
 MODEL = ROOT / "examples" / "lfm2-small-dense"
@@ -35,6 +35,13 @@ def llama_cpp(checkpoint: Path, text: Path, work: Path, runs: int, threads: int)
     return [{"name": f"llama.cpp {t}", **row} for t, row in zip(LLAMA_TYPES, found)]
 
 
+def tensor_bytes(package: Path) -> int:
+    """Of what comes from the checkpoint: tables that lfmc adds (the rotary
+    position embedding's) are not counted, no peer stores them."""
+    manifest = json.loads((package / f"{PACKAGE}.json").read_text())
+    return sum(weight["bytes"] for weight in manifest["weights"] if weight["sources"])
+
+
 def lfmc(checkpoint: Path, text: Path, work: Path, runs: int, threads: int) -> list[dict[str, Any]]:
     packages = [convert(Side("lfmc", "", q), checkpoint, work).parent for q in PACKAGES]
     rows = []
@@ -42,8 +49,7 @@ def lfmc(checkpoint: Path, text: Path, work: Path, runs: int, threads: int) -> l
         command = [str(LFMC), "eval", str(package), "--text", str(text), "--threads", str(threads), "--json"]
         command += ["--reference", str(packages[0])] + (["--runs", str(runs)] if runs else [])
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        weights = next(package.glob("*.weights")).stat().st_size
-        rows.append({"name": f"lfmc {quant}", "tensor_bytes": weights, **json.loads(done.stdout)})
+        rows.append({"name": f"lfmc {quant}", "tensor_bytes": tensor_bytes(package), **json.loads(done.stdout)})
     return rows
 
 
