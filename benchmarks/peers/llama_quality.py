@@ -7,7 +7,7 @@ The text's tokens in consecutive runs of 511, each behind the token that begins
 a text; RUNS 0: all. Per position sum_i p(i) (log p(i) - log q(i)) in nats over
 the whole vocabulary, p the reference's. The reference keeps its cache in f32,
 the others in f16 as llama.cpp does by default. Prints one JSON object a line,
-the reference first."""
+in the order of the files."""
 import json
 import sys
 from pathlib import Path
@@ -79,7 +79,7 @@ def main() -> None:
             own = reference if session is sessions[0] else log_probabilities(session, window)
             score.add(reference, own, window[1:])
     for path, score in zip(paths, scores):
-        print(json.dumps({"file": Path(path).name, **tensor_facts(path), **score.report()}), flush=True)
+        print(json.dumps({**tensor_facts(path), **score.report()}), flush=True)
 
 
 if __name__ == "__main__":
