@@ -6,6 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <map>
+#include <set>
+
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -309,6 +312,77 @@ TEST(Cli, BenchSaysWhatDoesNotFit) {
       << standard.out;
   EXPECT_NE(standard.out.find("left out: depth 1024"), std::string::npos);
   EXPECT_EQ(standard.out.find("of peak"), std::string::npos);
+}
+
+// Every phase that the manifest has is in the profile, and the parts are the
+// whole.
+TEST(Cli, ProfilesEveryOperation) {
+  fs::path root = Sandbox::get().root, svg = root / "profile.svg";
+  std::string package = (root / "profiled").string();
+  ASSERT_EQ(
+      runLfmc("compile " + tiny() + " --max-context 64 -o " + package).code, 0);
+  Outcome outcome = runLfmc("bench --profile --json --repeat 3 --threads 2 "
+                            "--prefill 40 --depth 20 --svg " +
+                            svg.string() + " " + package);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  json report = json::parse(outcome.out);
+  json manifest = json::parse(runLfmc("inspect --json " + package).out);
+  ASSERT_EQ(report["steps"].size(), 2u);
+  for (const json &step : report["steps"]) {
+    bool prefill = step["step"] == "prefill";
+    EXPECT_EQ(step["tokens"], prefill ? 40 : 1);
+    EXPECT_EQ(step["depth"], prefill ? 0 : 20);
+    std::map<std::string, size_t> phases;
+    double sum = step["outside_seconds"];
+    EXPECT_GE(sum, 0);
+    std::set<std::string> kinds, layers;
+    for (const json &phase : step["phases"]) {
+      EXPECT_EQ(phase["phase"], phases[phase["function"]]++);
+      EXPECT_EQ(phase["runs"], 1);
+      kinds.insert(phase["kind"]);
+      layers.insert(phase["layer"]);
+      for (const char *part : {"work_seconds", "wait_seconds"}) {
+        ASSERT_EQ(phase[part].size(), 2u);
+        for (const json &seconds : phase[part]) {
+          EXPECT_GE(seconds, 0);
+          sum += double(seconds) / 2;
+        }
+      }
+    }
+    std::vector<std::string> functions = {"decode"};
+    if (prefill)
+      functions = {"prefill", "head"};
+    EXPECT_EQ(phases.size(), functions.size());
+    for (const std::string &function : functions)
+      EXPECT_EQ(phases[function],
+                manifest["functions"][function]["phases"].size());
+    double seconds = step["seconds"];
+    EXPECT_NEAR(sum, seconds, 1e-6 * seconds);
+    std::set<std::string> wanted = {"attention", "conv", "rope",
+                                    "out_proj",  "w2",   "embed"};
+    for (const char *kind : {"in_proj", "qkv_proj", "w13", "head"})
+      wanted.insert(prefill ? kind : std::string("norm+") + kind);
+    if (prefill)
+      wanted.insert("norm");
+    EXPECT_EQ(kinds, wanted);
+    EXPECT_EQ(layers.size(), size_t(manifest["model"]["layers"]) + 2);
+    EXPECT_EQ(step["kinds"].size(), kinds.size());
+  }
+  std::string drawing = readFile(svg);
+  EXPECT_EQ(drawing.rfind("<svg ", 0), 0u);
+  EXPECT_NE(drawing.find("attention, layer "), std::string::npos);
+  EXPECT_NE(drawing.find("</svg>"), std::string::npos);
+
+  Outcome text = runLfmc("bench --profile --prefill 9 " + package);
+  EXPECT_EQ(text.code, 0) << text.err;
+  for (const char *part :
+       {"prefill, 9 tokens", "decode, 1 token behind 0", "barriers"})
+    EXPECT_NE(text.out.find(part), std::string::npos) << text.out;
+  expectError(runLfmc("bench --profile --depth 64 " + package),
+              "the package has 64");
+  expectError(
+      runLfmc("bench --profile --prefill 9 --svg /no/such/x.svg " + package),
+      "/no/such/x.svg");
 }
 
 TEST(Cli, ListsTargets) {

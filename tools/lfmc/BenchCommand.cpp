@@ -2,6 +2,11 @@
 #include "tools/lfmc/Bench.h"
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
+#include "tools/lfmc/Profile.h"
+
+#include "frontend/Errors.h"
+
+#include "llvm/Support/raw_ostream.h"
 
 #include <cstdio>
 
@@ -14,13 +19,44 @@ struct Flags {
   CompileFlags compile;
   std::string path;
   BenchOptions options;
-  bool json = false;
+  std::string svg;
+  bool json = false, profile = false;
 };
+
+Error writeFile(const std::string &path, const std::string &text) {
+  return writeToOutput(path, [&](raw_ostream &out) {
+    out << text;
+    return Error::success();
+  });
+}
+
+Expected<int> profile(const std::string &package, const Flags &flags) {
+  const BenchOptions &options = flags.options;
+  ProfileOptions chosen;
+  if (options.chosePrefill && !options.prefill.empty())
+    chosen.prefill = options.prefill.front();
+  if (options.choseDepth)
+    chosen.depth = options.depth.front();
+  chosen.threads = options.threads;
+  chosen.repeat = options.repeat;
+  chosen.read = options.read;
+  Expected<Profile> profile = Profile::measure(package, chosen);
+  if (!profile)
+    return profile.takeError();
+  if (!flags.svg.empty())
+    if (Error error = writeFile(flags.svg, profile->svg()))
+      return error;
+  std::puts(flags.json ? profile->json().dump(2).c_str()
+                       : profile->table().c_str());
+  return 0;
+}
 
 Expected<int> bench(const Flags &flags) {
   Expected<std::string> package = packageOf(flags.path, flags.compile);
   if (!package)
     return package.takeError();
+  if (flags.profile)
+    return profile(*package, flags);
   Bench bench(flags.options);
   if (Error error = bench.run(*package))
     return error;
@@ -44,7 +80,6 @@ void addBench(CLI::App &app, Action &action) {
         ->allow_extra_args(false)
         ->check(CLI::Range(int64_t(0), int64_t(1) << 24));
   };
-  // --prefill of the compile flags would be another thing: none of them here.
   CLI::Option *prefill = list("--prefill", options.prefill,
                               "lengths of prompts (128,512,2048); 0: none");
   CLI::Option *depth =
@@ -66,16 +101,14 @@ void addBench(CLI::App &app, Action &action) {
   command->add_flag("--read", options.read,
                     "read the weights into memory instead of mapping them");
   command->add_flag("--json", flags->json, "machine-readable");
-  command->add_option("--target", flags->compile.target,
-                      "for a checkpoint: processor to compile for");
-  command
-      ->add_option("--weights", flags->compile.weights,
-                   "for a checkpoint: format of stored matrices")
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
-  command
-      ->add_option("--max-context", flags->compile.maxContext,
-                   "for a checkpoint: tokens that a session holds (4096)")
-      ->check(CLI::PositiveNumber);
+  CLI::Option *profile = command->add_flag(
+      "--profile", flags->profile,
+      "instead: where the time of one prompt (the first of --prefill, 512) and "
+      "of one token (behind the first of --depth, 0) goes, by operation");
+  command->add_option("--svg", flags->svg, "a drawing of the profile")
+      ->needs(profile);
+  // --prefill of the compile flags would be another thing.
+  addCompileFlags(*command, flags->compile, /*prefill=*/false);
   command->callback([=, &action] {
     BenchOptions &chosen = flags->options;
     for (auto *values : {&chosen.prefill, &chosen.step})

@@ -15,7 +15,7 @@ using namespace llvm;
 
 namespace lfmc::cli {
 
-void addCompileFlags(CLI::App &command, CompileFlags &flags) {
+void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
   command.add_option("--target", flags.target,
                      "processor to compile for, see 'lfmc targets'");
   command
@@ -39,10 +39,11 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags) {
       .add_option("--max-context", flags.maxContext,
                   "tokens that a session holds (4096)")
       ->check(CLI::PositiveNumber);
-  command
-      .add_option("--prefill", flags.maxPrefill,
-                  "tokens of a prompt that are read in one step (512)")
-      ->check(CLI::PositiveNumber);
+  if (prefill)
+    command
+        .add_option("--prefill", flags.maxPrefill,
+                    "tokens of a prompt that are read in one step (512)")
+        ->check(CLI::PositiveNumber);
   command.add_option("--jobs,-j", flags.jobs, "threads of the compiler (all)");
 }
 

@@ -8,9 +8,11 @@
 
 namespace lfmc::cli {
 
-/// Adds --target, --weights, --max-context, --prefill and --jobs: for commands
-/// that take a checkpoint. `flags` must outlive `command`.
-void addCompileFlags(CLI::App &command, CompileFlags &flags);
+/// Adds --target, --weights, --quant, --max-context, --jobs and, if `prefill`,
+/// --prefill: for commands that take a checkpoint. `flags` must outlive
+/// `command`.
+void addCompileFlags(CLI::App &command, CompileFlags &flags,
+                     bool prefill = true);
 
 } // namespace lfmc::cli
 

@@ -65,6 +65,7 @@ Expected<int> evaluate(const Flags &flags) {
     // A reference's weights are what its checkpoint holds.
     CompileFlags compile = flags.compile;
     compile.weights.clear();
+    compile.quant.clear();
     Expected<Model> opened = open(flags.reference, compile);
     if (!opened)
       return opened.takeError();

@@ -115,7 +115,9 @@ Expected<const lfm_program *> loadProgram(StringRef package,
   return static_cast<const lfm_program *>(program);
 }
 
-Expected<Model> openModel(StringRef package, uint32_t flags) {
+Expected<Model>
+openModel(StringRef package, uint32_t flags,
+          function_ref<const lfm_program *(const lfm_program &)> replace) {
   Model model;
   Expected<Json> manifest = readManifest(package);
   if (!manifest)
@@ -124,7 +126,7 @@ Expected<Model> openModel(StringRef package, uint32_t flags) {
   Expected<const lfm_program *> program = loadProgram(package, model.manifest);
   if (!program)
     return program.takeError();
-  model.program = *program;
+  model.program = replace ? replace(**program) : *program;
   model.weightsPath =
       (package + "/" + model.manifest.at("name").get<std::string>() +
        ".weights")

@@ -45,7 +45,10 @@ llvm::Expected<const lfm_program *> loadProgram(llvm::StringRef package,
                                                 const Json &manifest);
 
 /// Opens the package in the directory `package`. `flags`: LFM_MODEL_*.
-llvm::Expected<Model> openModel(llvm::StringRef package, uint32_t flags = 0);
+/// `replace` may give another program to open in the place of the package's.
+llvm::Expected<Model> openModel(
+    llvm::StringRef package, uint32_t flags = 0,
+    llvm::function_ref<const lfm_program *(const lfm_program &)> replace = {});
 
 /// A session with `threads` threads (0: all processors).
 llvm::Expected<Session> createSession(const Model &model, int threads);
