@@ -2,10 +2,10 @@
 #include "frontend/Checkpoint.h"
 
 #include "frontend/Errors.h"
+#include "frontend/GgufConfig.h"
 
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
 
 using namespace llvm;
 
@@ -94,12 +94,6 @@ ArrayRef<uint8_t> Checkpoint::bytes(StringRef name) const {
   return safeTensors.bytes(*find(name));
 }
 
-std::string Checkpoint::tokenizerPath() const {
-  SmallString<256> result(path);
-  sys::path::append(result, "tokenizer.json");
-  return std::string(result);
-}
-
 Error Checkpoint::findPrefix() {
   bool with = safeTensors.find("model.embed_tokens.weight");
   bool without = safeTensors.find("embed_tokens.weight");
@@ -138,7 +132,7 @@ Error Checkpoint::takeFfnWidth() {
                      inQuotes(w1->name), width, maxFfnWidth);
   if (modelConfig.ffnWidth && modelConfig.ffnWidth != width)
     modelConfig.notes.push_back(fmt::format(
-        "the feed-forward width is {} by config.json, {} by the shape of {}: "
+        "the feed-forward width is {} by the config, {} by the shape of {}: "
         "the shape counts",
         modelConfig.ffnWidth, width, inQuotes(w1->name)));
   modelConfig.ffnWidth = width;
@@ -191,7 +185,7 @@ Error Checkpoint::checkTensors() {
   return text.empty() ? Error::success() : makeError("{}", text);
 }
 
-Expected<Checkpoint> Checkpoint::open(StringRef directory) {
+Expected<Checkpoint> Checkpoint::openDirectory(StringRef directory) {
   if (!sys::fs::is_directory(directory))
     return makeError("{} is not a directory", inQuotes(directory));
   auto config = ModelConfig::read(directory);
@@ -201,13 +195,43 @@ Expected<Checkpoint> Checkpoint::open(StringRef directory) {
   if (!tensors)
     return tensors.takeError();
   Checkpoint result(directory.str(), std::move(*config), std::move(*tensors));
-  if (Error error = result.findPrefix())
-    return std::move(error);
-  if (Error error = result.takeFfnWidth())
-    return std::move(error);
-  if (Error error = result.checkTensors())
-    return std::move(error);
+  result.tokenizer = sys::fs::exists(directory + "/tokenizer.json");
   return std::move(result);
+}
+
+Expected<Checkpoint> Checkpoint::openGguf(StringRef file) {
+  std::unique_ptr<MemoryBuffer> buffer;
+  auto header = readGguf(file, &buffer);
+  if (!header)
+    return header.takeError();
+  auto config = ggufConfig(*header, file);
+  if (!config)
+    return config.takeError();
+  auto names = canonicalNames(*header, file);
+  if (!names)
+    return names.takeError();
+  Checkpoint result(file.str(), std::move(*config),
+                    SafeTensors(file.str(), std::move(buffer),
+                                std::move(header->tensors), *names));
+  result.tokenizer = lfmc::hasTokenizer(*header);
+  return std::move(result);
+}
+
+Expected<Checkpoint> Checkpoint::open(StringRef path) {
+  auto result = isGguf(path) ? openGguf(path) : openDirectory(path);
+  if (!result)
+    return result.takeError();
+  if (Error error = result->findPrefix())
+    return std::move(error);
+  if (Error error = result->takeFfnWidth())
+    return std::move(error);
+  if (Error error = result->checkTensors())
+    return std::move(error);
+  return result;
+}
+
+bool isCheckpoint(StringRef path) {
+  return sys::fs::exists(path + "/config.json") || isGguf(path);
 }
 
 } // namespace lfmc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A checkpoint directory: config and tensors, validated against each other.
+// A checkpoint, a directory or a GGUF file: config and tensors, validated
+// against each other.
 #ifndef LFMC_FRONTEND_CHECKPOINT_H
 #define LFMC_FRONTEND_CHECKPOINT_H
 
@@ -22,35 +23,42 @@ struct ExpectedTensor {
 /// config.ffnWidth.
 std::vector<ExpectedTensor> expectedTensors(const ModelConfig &config);
 
+/// Whether `path` is to be read as a checkpoint: a directory with config.json,
+/// or a GGUF file.
+bool isCheckpoint(llvm::StringRef path);
+
 /// An open checkpoint whose tensors are exactly those of its config, with the
 /// right shapes and with element types that lfmc can compile. Values are not
 /// looked at (the packer refuses NaN and infinity). Movable, thread-safe for
 /// reading.
 class Checkpoint {
 public:
-  /// Opens DIR with config.json, generation_config.json (optional) and
-  /// *.safetensors. Every missing, extra or misshapen tensor is named in the
-  /// error, up to a dozen of each, one line each.
-  static llvm::Expected<Checkpoint> open(llvm::StringRef directory);
+  /// Opens a directory with config.json, generation_config.json (optional) and
+  /// *.safetensors, or a GGUF file. Every missing, extra or misshapen tensor is
+  /// named in the error, up to a dozen of each, one line each.
+  static llvm::Expected<Checkpoint> open(llvm::StringRef path);
 
   const ModelConfig &config() const { return modelConfig; }
   const SafeTensors &tensors() const { return safeTensors; }
-  llvm::StringRef directory() const { return path; }
+  /// The directory or file.
+  llvm::StringRef location() const { return path; }
 
   /// The tensor of canonical name `name` ("model.…", also when the file's names
-  /// lack the prefix), or null.
+  /// lack the prefix or are GGUF's), or null.
   const TensorInfo *find(llvm::StringRef name) const;
   /// Its data; see SafeTensors::bytes. `name` must exist.
   llvm::ArrayRef<uint8_t> bytes(llvm::StringRef name) const;
 
-  /// Path of tokenizer.json in the directory, whether or not it exists.
-  std::string tokenizerPath() const;
+  /// Whether there is a tokenizer: tokenizer.json, or the metadata of GGUF.
+  bool hasTokenizer() const { return tokenizer; }
 
 private:
   Checkpoint(std::string path, ModelConfig config, SafeTensors tensors)
       : path(std::move(path)), modelConfig(std::move(config)),
         safeTensors(std::move(tensors)) {}
 
+  static llvm::Expected<Checkpoint> openDirectory(llvm::StringRef directory);
+  static llvm::Expected<Checkpoint> openGguf(llvm::StringRef file);
   llvm::Error findPrefix();
   llvm::Error takeFfnWidth();
   llvm::Error checkTensors();
@@ -59,6 +67,7 @@ private:
   ModelConfig modelConfig;
   SafeTensors safeTensors;
   bool prefixed = true; // names on disk start with "model."
+  bool tokenizer = false;
 };
 
 } // namespace lfmc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/ModelConfig.h"
 
+#include "frontend/GgufConfig.h"
 #include "frontend/Json.h"
 #include "frontend/JsonFields.h"
 
@@ -305,8 +306,14 @@ Expected<ModelConfig> ModelConfig::parse(const json &config, StringRef where,
   return result;
 }
 
-Expected<ModelConfig> ModelConfig::read(StringRef directory) {
-  SmallString<256> path(directory), generationPath(directory);
+Expected<ModelConfig> ModelConfig::read(StringRef checkpoint) {
+  if (isGguf(checkpoint)) {
+    auto header = readGguf(checkpoint);
+    if (!header)
+      return header.takeError();
+    return ggufConfig(*header, checkpoint);
+  }
+  SmallString<256> path(checkpoint), generationPath(checkpoint);
   sys::path::append(path, "config.json");
   sys::path::append(generationPath, "generation_config.json");
   auto config = readJsonFile(path, maxConfigBytes);

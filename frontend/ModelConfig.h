@@ -75,8 +75,9 @@ struct ModelConfig {
   /// Elements of the state of all short convolutions.
   int64_t convStateElements() const;
 
-  /// Reads DIR/config.json and, where present, DIR/generation_config.json.
-  static llvm::Expected<ModelConfig> read(llvm::StringRef directory);
+  /// Reads DIR/config.json and, where present, DIR/generation_config.json; or
+  /// the metadata of a GGUF file.
+  static llvm::Expected<ModelConfig> read(llvm::StringRef checkpoint);
 
   /// The same from parsed JSON; `generation` may be null. `where` and
   /// `generationWhere` name the files in messages.

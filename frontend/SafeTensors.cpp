@@ -4,7 +4,7 @@
 #include "frontend/Errors.h"
 #include "frontend/Json.h"
 
-#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
@@ -22,19 +22,40 @@ struct DTypeRow {
   DType type;
   const char *name;
   unsigned bytes;
+  unsigned elements = 1;
 };
 
 constexpr DTypeRow dtypeRows[] = {
-    {DType::Bool, "BOOL", 1},      {DType::U8, "U8", 1},
-    {DType::I8, "I8", 1},          {DType::F8E5M2, "F8_E5M2", 1},
-    {DType::F8E4M3, "F8_E4M3", 1}, {DType::F8E8M0, "F8_E8M0", 1},
-    {DType::I16, "I16", 2},        {DType::U16, "U16", 2},
-    {DType::F16, "F16", 2},        {DType::BF16, "BF16", 2},
-    {DType::I32, "I32", 4},        {DType::U32, "U32", 4},
-    {DType::F32, "F32", 4},        {DType::I64, "I64", 8},
-    {DType::U64, "U64", 8},        {DType::F64, "F64", 8},
+    {DType::Bool, "BOOL", 1},
+    {DType::U8, "U8", 1},
+    {DType::I8, "I8", 1},
+    {DType::F8E5M2, "F8_E5M2", 1},
+    {DType::F8E4M3, "F8_E4M3", 1},
+    {DType::F8E8M0, "F8_E8M0", 1},
+    {DType::I16, "I16", 2},
+    {DType::U16, "U16", 2},
+    {DType::F16, "F16", 2},
+    {DType::BF16, "BF16", 2},
+    {DType::I32, "I32", 4},
+    {DType::U32, "U32", 4},
+    {DType::F32, "F32", 4},
+    {DType::I64, "I64", 8},
+    {DType::U64, "U64", 8},
+    {DType::F64, "F64", 8},
     {DType::C64, "C64", 8},
+    {DType::Q4_0, "Q4_0", 18, 32},
+    {DType::Q4_1, "Q4_1", 20, 32},
+    {DType::Q5_0, "Q5_0", 22, 32},
+    {DType::Q8_0, "Q8_0", 34, 32},
+    {DType::Q4_K, "Q4_K", 144, 256},
+    {DType::Q5_K, "Q5_K", 176, 256},
+    {DType::Q6_K, "Q6_K", 210, 256},
 };
+
+const DTypeRow &rowOf(DType type) {
+  return *find_if(dtypeRows,
+                  [type](const DTypeRow &row) { return row.type == type; });
+}
 
 constexpr uint64_t maxIndexBytes = 64 << 20;
 constexpr const char *singleName = "model.safetensors";
@@ -78,33 +99,36 @@ Expected<std::string> findCheckpoint(StringRef directory) {
 
 } // namespace
 
-StringRef dtypeName(DType type) {
-  for (const DTypeRow &row : dtypeRows)
-    if (row.type == type)
-      return row.name;
-  return "?";
-}
+StringRef dtypeName(DType type) { return rowOf(type).name; }
 
 std::optional<DType> parseDType(StringRef name) {
   for (const DTypeRow &row : dtypeRows)
-    if (name == row.name)
+    if (row.elements == 1 && name == row.name)
       return row.type;
   return std::nullopt;
 }
 
-unsigned dtypeBytes(DType type) {
-  for (const DTypeRow &row : dtypeRows)
-    if (row.type == type)
-      return row.bytes;
-  return 0;
-}
+unsigned dtypeBytes(DType type) { return rowOf(type).bytes; }
+
+unsigned dtypeElements(DType type) { return rowOf(type).elements; }
 
 bool isWeightDType(DType type) {
-  return type == DType::F32 || type == DType::F16 || type == DType::BF16;
+  return type == DType::F32 || type == DType::F16 || type == DType::BF16 ||
+         dtypeElements(type) > 1;
 }
 
 int64_t TensorInfo::numElements() const {
-  return int64_t(numBytes() / dtypeBytes(dtype));
+  return int64_t(numBytes() / dtypeBytes(dtype) * dtypeElements(dtype));
+}
+
+SafeTensors::SafeTensors(std::string path, std::unique_ptr<MemoryBuffer> buffer,
+                         std::vector<TensorInfo> infos,
+                         ArrayRef<std::string> names)
+    : infos(std::move(infos)) {
+  paths.push_back(std::move(path));
+  buffers.push_back(std::move(buffer));
+  for (auto [index, name] : enumerate(names))
+    byName[name] = index;
 }
 
 Error SafeTensors::addFile(const std::string &path) {

@@ -24,21 +24,25 @@
 
 namespace lfmc {
 
-/// Element types of the format. Weights may only be F32, F16 and BF16.
+/// Element types of the format and, from Q4_0 on, the block types of GGUF,
+/// whose blocks of a row hold 32 or 256 elements.
 // clang-format off
 enum class DType : uint8_t {
   Bool, U8, I8, F8E5M2, F8E4M3, F8E8M0, I16, U16, F16, BF16,
-  I32, U32, F32, I64, U64, F64, C64
+  I32, U32, F32, I64, U64, F64, C64,
+  Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K
 };
 // clang-format on
 
 /// The format's spelling, e.g. "BF16".
 llvm::StringRef dtypeName(DType type);
-/// The type spelled `name`, if there is one.
+/// The type of a safetensors file spelled `name`, if there is one.
 std::optional<DType> parseDType(llvm::StringRef name);
-/// Bytes of one element.
+/// Bytes of one element, or of one block.
 unsigned dtypeBytes(DType type);
-/// Whether lfmc can compile weights of this type.
+/// Elements of a block: 1 for all types but GGUF's.
+unsigned dtypeElements(DType type);
+/// Whether lfmc can compile weights of this type: F32, F16, BF16 and blocks.
 bool isWeightDType(DType type);
 
 /// One tensor of a checkpoint.
@@ -62,6 +66,11 @@ struct TensorInfo {
 /// valid as long as it lives. Thread-safe for reading.
 class SafeTensors {
 public:
+  /// The tensors of one file of another format (see Gguf.h), whose contents are
+  /// `buffer`. names[i] is what infos[i] is found by; all differ.
+  SafeTensors(std::string path, std::unique_ptr<llvm::MemoryBuffer> buffer,
+              std::vector<TensorInfo> infos, llvm::ArrayRef<std::string> names);
+
   /// Opens `path`: a .safetensors file, an index (….safetensors.index.json), or
   /// a directory with model.safetensors or else model.safetensors.index.json.
   static llvm::Expected<SafeTensors> open(llvm::StringRef path);
@@ -85,6 +94,7 @@ public:
   unsigned numFiles() const { return paths.size(); }
 
 private:
+  SafeTensors() = default;
   llvm::Error addFile(const std::string &path);
   llvm::Error addShards(const std::string &indexPath);
 

@@ -171,7 +171,7 @@ Expected<std::string> synthConfigJson(const SynthOptions &o) {
     return makeError("dimensions can be changed for the preset 'tiny' only, "
                      "found {}",
                      inQuotes(o.preset));
-  if (!isWeightDType(o.dtype))
+  if (!isWeightDType(o.dtype) || dtypeElements(o.dtype) > 1)
     return makeError("cannot write weights of type {}, expected F32, F16 or "
                      "BF16",
                      std::string_view(dtypeName(o.dtype)));

@@ -2,7 +2,9 @@
 #include "frontend/Tokenizer.h"
 
 #include "frontend/Errors.h"
+#include "frontend/GgufConfig.h"
 #include "frontend/Json.h"
+#include "frontend/JsonFields.h"
 #include "frontend/TokenizerTables.h"
 
 #include "llvm/ADT/SmallString.h"
@@ -97,21 +99,46 @@ uint32_t chatRules(llvm::StringRef text) {
   return rules;
 }
 
-} // namespace
-
-llvm::Expected<std::vector<uint8_t>>
-lfmc::compileTokenizer(const std::string &dir, int64_t vocabSize) {
-  std::string path = pathOf(dir, "tokenizer.json");
-  if (vocabSize <= 0 || vocabSize > INT32_MAX)
-    return makeError("{}: expected a vocab_size of 1..{}, found {}",
-                     inQuotes(path), INT32_MAX, vocabSize);
-  auto root = readJsonFile(path, kMaxFileBytes);
-  if (!root)
-    return root.takeError();
-  auto tables = readTokenizerJson(*root, vocabSize);
+llvm::Expected<TokenizerTables> tablesOf(const std::string &path,
+                                         const Json &root, int64_t vocabSize) {
+  auto tables = readTokenizerJson(root, vocabSize);
   if (!tables)
     return makeError("{}: {}", inQuotes(path),
                      llvm::toString(tables.takeError()));
+  return tables;
+}
+
+llvm::Expected<std::vector<uint8_t>> ofGguf(const std::string &path,
+                                            int64_t vocabSize) {
+  auto header = readGguf(path);
+  if (!header)
+    return header.takeError();
+  auto root = ggufTokenizer(*header, path);
+  if (!root)
+    return root.takeError();
+  auto tables = tablesOf(path, *root, vocabSize);
+  if (!tables)
+    return tables.takeError();
+  JsonFields fields(header->metadata, path);
+  tables->bos =
+      int32_t(fields.integer({"tokenizer.ggml.bos_token_id"}, 0, vocabSize - 1)
+                  .value_or(-1));
+  tables->chat =
+      chatRules(fields.string({"tokenizer.chat_template"}).value_or(""));
+  if (llvm::Error error = fields.takeError())
+    return error;
+  return writeTokenizer(*tables);
+}
+
+llvm::Expected<std::vector<uint8_t>> ofDirectory(const std::string &dir,
+                                                 int64_t vocabSize) {
+  std::string path = pathOf(dir, "tokenizer.json");
+  auto root = readJsonFile(path, kMaxFileBytes);
+  if (!root)
+    return root.takeError();
+  auto tables = tablesOf(path, *root, vocabSize);
+  if (!tables)
+    return tables.takeError();
 
   auto config = readOptional(pathOf(dir, "tokenizer_config.json"));
   if (!config)
@@ -132,4 +159,15 @@ lfmc::compileTokenizer(const std::string &dir, int64_t vocabSize) {
     return chat.takeError();
   tables->chat = chatRules(*chat);
   return writeTokenizer(*tables);
+}
+
+} // namespace
+
+llvm::Expected<std::vector<uint8_t>>
+lfmc::compileTokenizer(const std::string &checkpoint, int64_t vocabSize) {
+  if (vocabSize <= 0 || vocabSize > INT32_MAX)
+    return makeError("{}: expected a vocab_size of 1..{}, found {}",
+                     inQuotes(checkpoint), INT32_MAX, vocabSize);
+  return isGguf(checkpoint) ? ofGguf(checkpoint, vocabSize)
+                            : ofDirectory(checkpoint, vocabSize);
 }

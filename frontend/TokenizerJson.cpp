@@ -16,10 +16,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-// What LFM2 and LLaMA 3 write into tokenizer.json.
-constexpr char kLlama3[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
-    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr size_t kMaxTokenBytes = 1 << 16;
 
 /// Carries a message out of the nested readers below.
@@ -248,7 +244,7 @@ void Reader::readSplit(const Json &preTokenizer) {
                        : fmt::format("{}", fmt::join(types, ", ")));
   const Json &pattern = member(*list[0], "pattern");
   const Json &regex = member(pattern, "Regex");
-  if (regex != kLlama3)
+  if (regex != llama3Split)
     fail("pre_tokenizer: Split by {} is not supported, only LLaMA 3's"
          " expression is",
          jsonText(regex));

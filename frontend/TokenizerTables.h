@@ -38,6 +38,12 @@ struct TokenizerTables {
   std::vector<int32_t> prefix, suffix; // around a text
 };
 
+/// The expression by which LFM2 and LLaMA 3 split text, as tokenizer.json has
+/// it.
+inline constexpr char llama3Split[] =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 /// The bytes that a vocabulary entry stands for in the byte alphabet of
 /// byte-level BPE (each byte is one printable character); nothing if `token`,
 /// which must be UTF-8, has another character.

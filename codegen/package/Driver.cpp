@@ -3,6 +3,7 @@
 
 #include "dialects/Register.h"
 #include "frontend/Errors.h"
+#include "frontend/Gguf.h"
 #include "frontend/ImportLfm2.h"
 #include "frontend/Tokenizer.h"
 #include "passes/Pipeline.h"
@@ -82,7 +83,10 @@ Compilation::open(const CompileOptions &options) {
     SmallString<128> real;
     if (sys::fs::real_path(options.checkpoint, real))
       real = options.checkpoint;
-    result->packageName = lfmc::packageName(sys::path::filename(real).str());
+    // Version numbers in a directory's name are no extension.
+    StringRef base =
+        isGguf(real) ? sys::path::stem(real) : sys::path::filename(real);
+    result->packageName = lfmc::packageName(base.str());
   } else if (!isPackageName(options.name)) {
     return makeError("expected a name of letters, digits and '_' that starts "
                      "with a letter, of at most 64 characters, found {}",
@@ -94,11 +98,10 @@ Compilation::open(const CompileOptions &options) {
 }
 
 Error Compilation::readTokenizer() {
-  if (!sys::fs::exists(checkpoint->tokenizerPath())) {
+  if (!checkpoint->hasTokenizer()) {
     if (options.remark)
-      options.remark(
-          "the checkpoint has no tokenizer.json: the package will work "
-          "on token ids only");
+      options.remark("the checkpoint has no tokenizer: the package will work "
+                     "on token ids only");
     return Error::success();
   }
   Expected<std::vector<uint8_t>> tables =

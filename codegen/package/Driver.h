@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compiler from end to end: checkpoint directory in, package out.
+// The compiler from end to end: checkpoint in, package out.
 #ifndef LFMC_CODEGEN_PACKAGE_DRIVER_H
 #define LFMC_CODEGEN_PACKAGE_DRIVER_H
 
@@ -25,7 +25,7 @@ namespace lfmc {
 std::string compilerVersion();
 
 struct CompileOptions {
-  std::string checkpoint;      ///< directory
+  std::string checkpoint;      ///< directory or GGUF file
   std::string target = "host"; ///< see targets/Target.h
   std::string name;            ///< empty: made of the directory's name
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored

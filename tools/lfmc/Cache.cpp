@@ -56,6 +56,8 @@ static Expected<std::string> fileIdentity(const std::string &path) {
 }
 
 Expected<std::string> checkpointFingerprint(StringRef directory) {
+  if (!sys::fs::is_directory(directory))
+    return fileIdentity(directory.str());
   std::vector<std::string> paths;
   std::error_code code;
   for (sys::fs::directory_iterator it(directory, code), end; it != end && !code;
@@ -152,13 +154,13 @@ static Expected<std::string> compileCached(const std::string &path,
 
 Expected<std::string> packageOf(const std::string &path,
                                 const CompileFlags &flags) {
-  if (sys::fs::exists(path + "/config.json"))
+  if (isCheckpoint(path))
     return compileCached(path, flags);
   Expected<Json> manifest = readManifest(path);
   if (manifest)
     return path;
   return makeError("expected a package, or a checkpoint (a directory with "
-                   "config.json): {}",
+                   "config.json, or a GGUF file): {}",
                    toString(manifest.takeError()));
 }
 

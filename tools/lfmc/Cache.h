@@ -12,8 +12,9 @@ namespace lfmc::cli {
 /// $LFMC_CACHE_DIR, or else $XDG_CACHE_HOME/lfmc, or else ~/.cache/lfmc.
 std::string cacheDirectory();
 
-/// A hash of a checkpoint directory: its configuration and tokenizer files and
-/// its tensors. Files above 64 MiB count by size, time of change and samples.
+/// A hash of a checkpoint: of a GGUF file, or of a directory's configuration
+/// and tokenizer files and tensors. Files above 64 MiB count by size, time of
+/// change and samples.
 llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
 
 /// How a checkpoint is to be compiled, as given on the command line.

@@ -123,8 +123,9 @@ void addCompile(CLI::App &app, Action &action) {
   CLI::App *command =
       app.add_subcommand("compile", "compile a checkpoint to a package");
   command
-      ->add_option("checkpoint", flags->checkpoint,
-                   "directory with config.json and *.safetensors")
+      ->add_option(
+          "checkpoint", flags->checkpoint,
+          "directory with config.json and *.safetensors, or a GGUF file")
       ->required();
   command->add_option("-o,--output", flags->output,
                       "directory of the package; with --emit a file");

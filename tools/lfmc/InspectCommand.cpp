@@ -21,7 +21,7 @@ struct Flags {
 // Of a package what its manifest says, of a checkpoint what it would say: no
 // code is generated for that.
 Expected<Json> manifestOf(const Flags &flags) {
-  if (!sys::fs::exists(flags.path + "/config.json"))
+  if (!isCheckpoint(flags.path))
     return readManifest(flags.path);
   Expected<CompileOptions> options = flags.compile.options(flags.path);
   if (!options)

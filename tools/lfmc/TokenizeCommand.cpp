@@ -25,7 +25,7 @@ Expected<const lfm_tokenizer *> openTokenizer(const std::string &path,
                                               std::vector<uint64_t> &storage) {
   const void *tables = nullptr;
   size_t bytes = 0;
-  if (sys::fs::exists(path + "/config.json")) {
+  if (isCheckpoint(path)) {
     Expected<ModelConfig> config = ModelConfig::read(path);
     if (!config)
       return config.takeError();
