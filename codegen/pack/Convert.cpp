@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codegen/pack/Formats.h"
+#include "codegen/pack/Dequantize.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -15,8 +16,9 @@ const char *formatName(Format format) {
     return "bf16";
   case Format::F16:
     return "f16";
+  default:
+    return "";
   }
-  return "";
 }
 
 namespace {
@@ -109,39 +111,60 @@ bool convertFrom(const uint8_t *from, Format toFormat, uint8_t *to, int64_t n) {
     return convertLoop<From, BF16>(from, to, n);
   case Format::F16:
     return convertLoop<From, F16>(from, to, n);
+  default:
+    return false;
   }
-  return false;
+}
+
+// Blocks, through f32.
+bool convertBlocks(Format fromFormat, const uint8_t *from, Format toFormat,
+                   uint8_t *to, int64_t n, int64_t first) {
+  auto [elements, bytes] = blockShape(fromFormat);
+  float values[256];
+  bool good = true;
+  for (int64_t end = first + n; first < end;) {
+    int64_t skipped = first % elements;
+    int64_t count = std::min(end - first, elements - skipped);
+    dequantizeBlock(fromFormat, from + first / elements * bytes, values);
+    good &= convert(Format::F32,
+                    reinterpret_cast<const uint8_t *>(values + skipped),
+                    toFormat, to, count);
+    first += count;
+    to += count * formatBytes(toFormat);
+  }
+  return good;
 }
 
 } // namespace
 
 bool convert(Format fromFormat, const uint8_t *from, Format toFormat,
-             uint8_t *to, int64_t n) {
+             uint8_t *to, int64_t n, int64_t first) {
+  const uint8_t *begin = from + first * formatBytes(fromFormat);
   switch (fromFormat) {
   case Format::F32:
-    return convertFrom<F32>(from, toFormat, to, n);
+    return convertFrom<F32>(begin, toFormat, to, n);
   case Format::BF16:
-    return convertFrom<BF16>(from, toFormat, to, n);
+    return convertFrom<BF16>(begin, toFormat, to, n);
   case Format::F16:
-    return convertFrom<F16>(from, toFormat, to, n);
+    return convertFrom<F16>(begin, toFormat, to, n);
+  default:
+    return convertBlocks(fromFormat, from, toFormat, to, n, first);
   }
-  return false;
 }
 
 int64_t findBad(Format fromFormat, const uint8_t *from, Format toFormat,
-                int64_t n) {
+                int64_t n, int64_t first) {
   uint8_t one[4];
   for (int64_t i = 0; i < n; ++i)
-    if (!convert(fromFormat, from + i * formatBytes(fromFormat), toFormat, one,
-                 1))
+    if (!convert(fromFormat, from, toFormat, one, 1, first + i))
       return i;
   return -1;
 }
 
 float valueAt(Format format, const uint8_t *data, int64_t index) {
   float value;
-  convert(format, data + index * formatBytes(format), Format::F32,
-          reinterpret_cast<uint8_t *>(&value), 1);
+  convert(format, data, Format::F32, reinterpret_cast<uint8_t *>(&value), 1,
+          index);
   return value;
 }
 

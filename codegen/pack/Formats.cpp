@@ -53,11 +53,11 @@ std::optional<BadElement> convertElements(const Matrix &matrix, size_t piece,
                                           int64_t element, Format format,
                                           uint8_t *to, int64_t n) {
   const Matrix::Piece &source = matrix.pieces[piece];
-  const uint8_t *from = source.data + element * formatBytes(source.format);
-  if (convert(source.format, from, format, to, n))
+  if (convert(source.format, source.data, format, to, n, element))
     return std::nullopt;
-  int64_t bad = findBad(source.format, from, format, n);
-  return BadElement{piece, element + bad, valueAt(source.format, from, bad)};
+  int64_t bad =
+      element + findBad(source.format, source.data, format, n, element);
+  return BadElement{piece, bad, valueAt(source.format, source.data, bad)};
 }
 
 // 4 x 4 units of four bytes in registers; `from` row pitch in bytes, `to` pitch

@@ -12,27 +12,33 @@
 
 namespace lfmc::pack {
 
-/// Element formats, little-endian.
-enum class Format : uint8_t { F32, BF16, F16 };
+/// Element formats, little-endian. From Q4_0 on GGUF's block types (see
+/// Dequantize.h), which can be read only.
+// clang-format off
+enum class Format : uint8_t {
+  F32, BF16, F16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K
+};
+// clang-format on
 
-/// Bytes of one element.
+/// Bytes of one element. Not for block types.
 constexpr int64_t formatBytes(Format format) {
   return format == Format::F32 ? 4 : 2;
 }
 
-/// "f32", "bf16", "f16".
+/// "f32", "bf16", "f16". Not for block types.
 const char *formatName(Format format);
 
-/// Converts `n` elements from `from` to `to`, neither of which need be aligned,
-/// rounding to nearest, ties to even. Returns false if an element is NaN or
-/// infinite, or becomes infinite in the format `to`; `to` is written all the
-/// same.
+/// Converts the elements [first, first + n) of `from` to `to`, neither of which
+/// need be aligned, rounding to nearest, ties to even. Returns false if an
+/// element is NaN or infinite, or becomes infinite in the format `to`; `to` is
+/// written all the same.
 bool convert(Format fromFormat, const uint8_t *from, Format toFormat,
-             uint8_t *to, int64_t n);
+             uint8_t *to, int64_t n, int64_t first = 0);
 
-/// Index of the first element that makes `convert` return false, or -1.
+/// The first of the elements [first, first + n) that makes `convert` return
+/// false, counted from `first`, or -1.
 int64_t findBad(Format fromFormat, const uint8_t *from, Format toFormat,
-                int64_t n);
+                int64_t n, int64_t first = 0);
 
 /// Value of element `index`, for messages.
 float valueAt(Format format, const uint8_t *data, int64_t index);

@@ -30,12 +30,6 @@ namespace {
 // buffers of all threads do not count.
 constexpr int64_t partBytes = 4 << 20;
 
-Format formatOf(DType type) {
-  return type == DType::F32    ? Format::F32
-         : type == DType::BF16 ? Format::BF16
-                               : Format::F16;
-}
-
 std::string errnoText(int code) {
   return std::error_code(code, std::generic_category()).message();
 }

@@ -10,6 +10,32 @@
 using namespace llvm;
 
 namespace lfmc::pack {
+
+Format formatOf(DType type) {
+  switch (type) {
+  case DType::BF16:
+    return Format::BF16;
+  case DType::F16:
+    return Format::F16;
+  case DType::Q4_0:
+    return Format::Q4_0;
+  case DType::Q4_1:
+    return Format::Q4_1;
+  case DType::Q5_0:
+    return Format::Q5_0;
+  case DType::Q8_0:
+    return Format::Q8_0;
+  case DType::Q4_K:
+    return Format::Q4_K;
+  case DType::Q5_K:
+    return Format::Q5_K;
+  case DType::Q6_K:
+    return Format::Q6_K;
+  default:
+    return Format::F32;
+  }
+}
+
 namespace {
 
 Format formatOf(lfm2::StoredKind kind) {

@@ -12,6 +12,9 @@
 
 namespace lfmc::pack {
 
+/// What the elements of a checkpoint tensor are; isWeightDType(type) must hold.
+Format formatOf(DType type);
+
 /// One weight of the file.
 struct PlannedWeight {
   std::string name;     ///< symbol

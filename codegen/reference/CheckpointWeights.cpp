@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/reference/CheckpointWeights.h"
 
-#include "codegen/pack/Quantize.h"
+#include "codegen/pack/Plan.h"
 #include "codegen/pack/Rope.h"
 #include "frontend/Errors.h"
 
 using namespace mlir;
 using namespace lfmc;
-
-static pack::Format formatOf(DType type) {
-  return type == DType::BF16  ? pack::Format::BF16
-         : type == DType::F16 ? pack::Format::F16
-                              : pack::Format::F32;
-}
 
 static pack::Format formatOf(lfm2::StoredKind kind) {
   return kind == lfm2::StoredKind::BF16  ? pack::Format::BF16
@@ -47,9 +41,9 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
         return makeError("weight @{}: expected {} elements in all, found more "
                          "with tensor {}",
                          name, values.size(), inQuotes(key));
-      if (!pack::convert(formatOf(info->dtype), checkpoint.bytes(key).data(),
-                         pack::Format::F32, raw + filled * sizeof(float),
-                         count))
+      if (!pack::convert(pack::formatOf(info->dtype),
+                         checkpoint.bytes(key).data(), pack::Format::F32,
+                         raw + filled * sizeof(float), count))
         return makeError("weight @{}: tensor {} holds a value that is not "
                          "finite",
                          name, inQuotes(key));

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// GGUF's blocks against the values that the reference package gives them.
+#include "codegen/pack/Dequantize.h"
+
+#include "codegen/pack/Plan.h"
+#include "frontend/Gguf.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+using namespace lfmc;
+using namespace lfmc::pack;
+
+namespace {
+
+class Blocks : public testing::TestWithParam<DType> {
+protected:
+  void SetUp() override {
+    auto header = readGguf(LFMC_TEST_DATA "/gguf/blocks.gguf", &buffer);
+    ASSERT_TRUE(bool(header)) << llvm::toString(header.takeError());
+    std::string name = dtypeName(GetParam()).str();
+    for (const TensorInfo &info : header->tensors) {
+      auto *data = reinterpret_cast<const uint8_t *>(buffer->getBufferStart() +
+                                                     info.begin);
+      if (info.name == name) {
+        ASSERT_EQ(info.dtype, GetParam());
+        blocks = data;
+        bytes = int64_t(info.numBytes());
+        count = info.numElements();
+      } else if (info.name == name + ".f32") {
+        wanted.resize(info.numElements());
+        std::memcpy(wanted.data(), data, info.numBytes());
+      }
+    }
+    ASSERT_GT(count, 0);
+    ASSERT_EQ(int64_t(wanted.size()), count);
+  }
+
+  Format format() const { return formatOf(GetParam()); }
+  std::vector<float> values(int64_t first, int64_t n) const {
+    std::vector<float> result(n);
+    EXPECT_TRUE(convert(format(), blocks, Format::F32,
+                        reinterpret_cast<uint8_t *>(result.data()), n, first));
+    return result;
+  }
+
+  std::unique_ptr<llvm::MemoryBuffer> buffer;
+  const uint8_t *blocks = nullptr;
+  int64_t bytes = 0, count = 0;
+  std::vector<float> wanted;
+};
+
+TEST_P(Blocks, HaveTheReferencesValues) { EXPECT_EQ(values(0, count), wanted); }
+
+TEST_P(Blocks, HaveTheirTypesSize) {
+  BlockShape shape = blockShape(format());
+  EXPECT_EQ(shape.elements, int64_t(dtypeElements(GetParam())));
+  EXPECT_EQ(shape.bytes, int64_t(dtypeBytes(GetParam())));
+  EXPECT_EQ(count / shape.elements * shape.bytes, bytes);
+}
+
+TEST_P(Blocks, AreReadFromAnyElement) {
+  for (int64_t first : {1, 31, 32, 33, 100})
+    for (int64_t n : {0, 1, 27, 28}) {
+      std::vector<float> part(wanted.begin() + first,
+                              wanted.begin() + first + n);
+      EXPECT_EQ(values(first, n), part) << first << " " << n;
+    }
+}
+
+TEST_P(Blocks, BecomeBf16AsTheirValuesDo) {
+  std::vector<uint16_t> direct(count), through(count);
+  EXPECT_TRUE(convert(format(), blocks, Format::BF16,
+                      reinterpret_cast<uint8_t *>(direct.data()), count));
+  EXPECT_TRUE(convert(
+      Format::F32, reinterpret_cast<const uint8_t *>(wanted.data()),
+      Format::BF16, reinterpret_cast<uint8_t *>(through.data()), count));
+  EXPECT_EQ(direct, through);
+}
+
+class Codes : public Blocks {};
+
+TEST_P(Codes, AndScaleAreTheValues) {
+  ASSERT_TRUE(hasCodes(format(), 8));
+  BlockShape shape = blockShape(format());
+  int most = 0;
+  for (int64_t b = 0; b < count / 32; ++b) {
+    int8_t codes[32];
+    uint16_t scale;
+    readCodes(format(), blocks + b * shape.bytes, codes, &scale);
+    float d =
+        valueAt(Format::F16, reinterpret_cast<const uint8_t *>(&scale), 0);
+    for (int i = 0; i < 32; ++i) {
+      EXPECT_EQ(d * codes[i], wanted[b * 32 + i]);
+      most = std::max(most, std::abs(int(codes[i])));
+    }
+  }
+  EXPECT_EQ(hasCodes(format(), 4), most <= 8);
+}
+
+// An infinite scale is found and named.
+TEST_P(Blocks, BadScalesAreFound) {
+  std::vector<uint8_t> damaged(blocks, blocks + bytes);
+  BlockShape shape = blockShape(format());
+  int64_t at = format() == Format::Q6_K ? 208 : 0;
+  damaged[shape.bytes + at] = 0;
+  damaged[shape.bytes + at + 1] = 0x7c;
+  std::vector<float> values(count);
+  auto *to = reinterpret_cast<uint8_t *>(values.data());
+  EXPECT_FALSE(convert(format(), damaged.data(), Format::F32, to, count));
+  EXPECT_EQ(findBad(format(), damaged.data(), Format::F32, count),
+            shape.elements);
+  EXPECT_FALSE(
+      std::isfinite(valueAt(format(), damaged.data(), shape.elements)));
+}
+
+std::string nameOf(const testing::TestParamInfo<DType> &info) {
+  return dtypeName(info.param).str();
+}
+INSTANTIATE_TEST_SUITE_P(Types, Codes,
+                         testing::Values(DType::Q4_0, DType::Q5_0, DType::Q8_0),
+                         nameOf);
+INSTANTIATE_TEST_SUITE_P(Types, Blocks,
+                         testing::Values(DType::Q4_0, DType::Q4_1, DType::Q5_0,
+                                         DType::Q8_0, DType::Q4_K, DType::Q5_K,
+                                         DType::Q6_K),
+                         nameOf);
+
+} // namespace
