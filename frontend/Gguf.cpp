@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/Gguf.h"
 
-#include "frontend/Errors.h"
+#include "frontend/GgufCursor.h"
 #include "frontend/Json.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
-#include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/JSON.h"
-
-#include <cmath>
 
 using namespace llvm;
 
@@ -19,31 +15,7 @@ namespace {
 
 constexpr StringLiteral magic = "GGUF";
 constexpr uint64_t maxEntries = 1 << 16; // of metadata, of tensors
-constexpr uint64_t maxElements = 1 << 24;
 constexpr uint32_t maxDims = 4;
-constexpr int maxNesting = 4;
-
-// Types of metadata values.
-enum Type : uint32_t {
-  U8,
-  I8,
-  U16,
-  I16,
-  U32,
-  I32,
-  F32,
-  Bool,
-  Text,
-  Array,
-  U64,
-  I64,
-  F64,
-  numTypes
-};
-
-/// Fewest bytes that a value of the type takes.
-constexpr uint64_t typeBytes[numTypes] = {1, 1, 2,  2, 4, 4, 4,
-                                          1, 8, 12, 8, 8, 8};
 
 struct TensorType {
   uint32_t id;
@@ -71,161 +43,25 @@ StringRef unreadType(uint32_t id) {
   return "unknown";
 }
 
-class Reader {
+class Reader : public GgufCursor {
 public:
   Reader(StringRef file, uint64_t fileBytes)
-      : file(file), fileBytes(fileBytes) {}
+      : GgufCursor(file), fileBytes(fileBytes) {}
 
-  /// Fills in `header`; false with `failure` set when the file is not sound.
+  /// Fills in `header`.
   bool read();
 
   GgufHeader header;
-  std::string failure;
 
 private:
-  template <typename... Args>
-  bool fail(fmt::format_string<Args...> format, Args &&...args) {
-    failure = fmt::format(format, std::forward<Args>(args)...);
-    return false;
-  }
-
-  template <typename T>
-  bool number(T &value, const std::string &what);
-  bool text(std::string &value, const std::string &what);
-  bool count(uint64_t &value, uint64_t each, uint64_t limit, const char *what);
-  bool value(uint32_t type, nlohmann::json &to, const std::string &what,
-             int nesting);
-  bool array(nlohmann::json &to, const std::string &what, int nesting);
   bool entry();
   bool tensor();
   bool alignment();
   bool place();
 
-  StringRef file;
-  uint64_t fileBytes, at = 0, elements = 0, step = 32;
+  uint64_t fileBytes, step = 32;
   StringSet<> names;
 };
-
-template <typename T>
-bool Reader::number(T &value, const std::string &what) {
-  if (file.size() - at < sizeof(T))
-    return fail("the file ends in {}", what);
-  value = support::endian::read<T, endianness::little>(file.data() + at);
-  at += sizeof(T);
-  return true;
-}
-
-bool Reader::text(std::string &value, const std::string &what) {
-  uint64_t length;
-  if (!number(length, what))
-    return false;
-  if (length > file.size() - at)
-    return fail("{} has {} bytes, but the file has only {} more", what, length,
-                file.size() - at);
-  StringRef bytes = file.substr(at, length);
-  if (!json::isUTF8(bytes))
-    return fail("{} is not UTF-8: {}", what, inQuotes(bytes));
-  at += length;
-  value = bytes.str();
-  return true;
-}
-
-// A number of items that take at least `each` bytes: a hostile one must not
-// make anyone allocate more than the file justifies.
-bool Reader::count(uint64_t &value, uint64_t each, uint64_t limit,
-                   const char *what) {
-  if (!number(value, fmt::format("the number of {}", what)))
-    return false;
-  if (value > limit || value > (file.size() - at) / each)
-    return fail("{} {}, expected at most {}", value, what,
-                std::min(limit, (file.size() - at) / each));
-  return true;
-}
-
-/// The shortest decimal that rounds to `value`, as a double.
-double shortest(float value) {
-  return std::isfinite(value) ? std::stod(fmt::format("{}", value)) : value;
-}
-
-bool Reader::array(nlohmann::json &to, const std::string &what, int nesting) {
-  if (nesting == maxNesting)
-    return fail("{}: arrays in arrays deeper than {}", what, maxNesting);
-  uint32_t type;
-  if (!number(type, what))
-    return false;
-  if (type >= numTypes)
-    return fail("{}: elements of type {}, expected 0 to {}", what, type,
-                numTypes - 1);
-  uint64_t length;
-  std::string where = "elements of " + what;
-  if (!count(length, typeBytes[type], maxElements - elements, where.c_str()))
-    return false;
-  elements += length;
-  to = nlohmann::json::array();
-  auto &list = to.get_ref<nlohmann::json::array_t &>();
-  list.resize(length);
-  for (uint64_t i = 0; i < length; ++i)
-    if (!value(type, list[i], what, nesting + 1))
-      return false;
-  return true;
-}
-
-bool Reader::value(uint32_t type, nlohmann::json &to, const std::string &what,
-                   int nesting) {
-  auto as = [&](auto zero) {
-    if (!number(zero, what))
-      return false;
-    to = zero;
-    return true;
-  };
-  switch (type) {
-  case U8:
-    return as(uint8_t());
-  case I8:
-    return as(int8_t());
-  case U16:
-    return as(uint16_t());
-  case I16:
-    return as(int16_t());
-  case U32:
-    return as(uint32_t());
-  case I32:
-    return as(int32_t());
-  case U64:
-    return as(uint64_t());
-  case I64:
-    return as(int64_t());
-  case F64:
-    return as(double());
-  case F32: {
-    float single;
-    if (!number(single, what))
-      return false;
-    to = shortest(single);
-    return true;
-  }
-  case Bool: {
-    uint8_t byte;
-    if (!number(byte, what))
-      return false;
-    if (byte > 1)
-      return fail("{} is {}, expected a bool of 0 or 1", what, byte);
-    to = byte == 1;
-    return true;
-  }
-  case Text: {
-    std::string string;
-    if (!text(string, what))
-      return false;
-    to = std::move(string);
-    return true;
-  }
-  case Array:
-    return array(to, what, nesting);
-  }
-  return fail("{} has a value of type {}, expected 0 to {}", what, type,
-              numTypes - 1);
-}
 
 bool Reader::entry() {
   std::string key;
@@ -236,7 +72,7 @@ bool Reader::entry() {
   if (!number(type, what))
     return false;
   nlohmann::json parsed;
-  if (!value(type, parsed, what, 0))
+  if (!value(type, parsed, what))
     return false;
   if (!header.metadata.emplace(std::move(key), std::move(parsed)).second)
     return fail("duplicate metadata key {}", what);

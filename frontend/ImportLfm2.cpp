@@ -256,18 +256,68 @@ OwningOpRef<ModuleOp> import(MLIRContext &context, const ModelConfig &config,
 
 } // namespace
 
+StoredKind nearestKind(DType type) {
+  switch (type) {
+  case DType::BF16:
+    return StoredKind::BF16;
+  case DType::F16:
+    return StoredKind::F16;
+  case DType::Q4_0:
+    return StoredKind::Q4;
+  case DType::Q4_1:
+  case DType::Q4_K:
+    return StoredKind::Q4M;
+  case DType::Q5_0:
+    return StoredKind::Q6;
+  case DType::Q8_0:
+  case DType::Q5_K:
+  case DType::Q6_K:
+    return StoredKind::Q8;
+  default:
+    return StoredKind::F32;
+  }
+}
+
+// The kind that loses nothing of either.
+static StoredKind wider(StoredKind a, StoredKind b) {
+  constexpr StoredKind narrowToWide[] = {
+      StoredKind::Q4,  StoredKind::Q4M,  StoredKind::Q6, StoredKind::Q8,
+      StoredKind::F16, StoredKind::BF16, StoredKind::F32};
+  if (a != b && a != StoredKind::F32 && b != StoredKind::F32 &&
+      a < StoredKind::Q8 && b < StoredKind::Q8)
+    return StoredKind::F32; // bf16 and f16
+  return llvm::find(narrowToWide, a) < llvm::find(narrowToWide, b) ? b : a;
+}
+
+// Linears that read the same rows become one matrix (lfmc-stack-linears) if
+// their kinds agree.
+static llvm::ArrayRef<llvm::StringLiteral> stackOf(llvm::StringRef tensor) {
+  static constexpr llvm::StringLiteral attention[] = {
+      "self_attn.q_proj.weight", "self_attn.k_proj.weight",
+      "self_attn.v_proj.weight"};
+  static constexpr llvm::StringLiteral gate[] = {"feed_forward.w1.weight",
+                                                 "feed_forward.w3.weight"};
+  auto isOne = [&](llvm::StringRef name) { return tensor.ends_with(name); };
+  if (llvm::any_of(attention, isOne))
+    return attention;
+  if (llvm::any_of(gate, isOne))
+    return gate;
+  return {};
+}
+
 OwningOpRef<ModuleOp> importLfm2(MLIRContext &context,
                                  const Checkpoint &checkpoint,
                                  const ImportOptions &options) {
   auto kindOf = [&](llvm::StringRef tensor) {
-    switch (checkpoint.find(tensor)->dtype) {
-    case DType::BF16:
-      return StoredKind::BF16;
-    case DType::F16:
-      return StoredKind::F16;
-    default:
-      return StoredKind::F32;
-    }
+    StoredKind kind = nearestKind(checkpoint.find(tensor)->dtype);
+    llvm::ArrayRef<llvm::StringLiteral> stack = stackOf(tensor);
+    for (llvm::StringRef member : stack)
+      if (tensor.consume_back(member))
+        for (llvm::StringRef other : stack)
+          kind = wider(
+              kind,
+              nearestKind(checkpoint.find((tensor + other).str())->dtype));
+    return kind;
   };
   return import(context, checkpoint.config(), kindOf, options);
 }

@@ -14,10 +14,17 @@
 
 namespace lfmc {
 
+/// The stored form that comes next to the elements of a checkpoint tensor: the
+/// same for F32, F16, BF16; blocks of 32 for GGUF's types (Q4_0: q4, Q4_1 and
+/// Q4_K: q4m, Q5_0: q6, the others: q8).
+lfm2::StoredKind nearestKind(DType type);
+
 /// How to import.
 struct ImportOptions {
-  /// Element format of matrices (linears, embedding, head); the checkpoint's
-  /// own when not set. Norms, convolution taps and biases are always f32.
+  /// Element format of matrices (linears, embedding, head); nearestKind of the
+  /// checkpoint's when not set, where the q, k and v of a layer, and its w1 and
+  /// w3, agree on the widest of theirs. Norms, convolution taps and biases are
+  /// always f32.
   std::optional<lfm2::StoredKind> weights;
   /// Positions that the caches hold, 1 .. max_position_embeddings.
   int64_t maxContext = 4096;

@@ -32,7 +32,9 @@ void ImportSymbols::small(std::string symbol, std::string tensor,
 void ImportSymbols::weight(std::string symbol, std::string tensor,
                            llvm::ArrayRef<int64_t> shape, StoredKind kind) {
   MLIRContext *context = builder.getContext();
-  auto encoding = StoredAttr::get(context, kind, /*block=*/0, PanelsAttr());
+  constexpr int64_t block = 32; // of GGUF's types
+  auto encoding = StoredAttr::get(
+      context, kind, kind >= StoredKind::Q8 ? block : 0, PanelsAttr());
   auto type = RankedTensorType::get(shape, builder.getF32Type(), encoding);
   Location loc = NameLoc::get(builder.getStringAttr(tensor));
   auto source = SourceAttr::get(context, {builder.getStringAttr(tensor)});

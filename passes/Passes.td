@@ -123,7 +123,8 @@ def Quantize : Pass<"lfmc-quantize", "::mlir::ModuleOp"> {
     Changes the type of the weights that linears read to `#lfm2.stored<q4 block n>`
     and its like, and quantizes the rows that meet them (`lfm2.quantize`, the norm
     included). Norms, convolution taps and tables stay as they are; a weight whose
-    rows the block does not divide stays, too, with a remark.
+    rows the block does not divide stays, too, with a remark. Weights may be
+    quantized before (GGUF files): then they stay so where no scheme matches.
 
     `schemes` lists `kind` or `pattern=kind`; of those that match a weight the last
     one counts. A kind is q4, q4m, q6 or q8, with `/64` or `/128` for blocks of more

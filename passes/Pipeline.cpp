@@ -25,8 +25,6 @@ void lfmc::buildGraphPipeline(OpPassManager &pm) {
 
 void lfmc::buildQuantization(OpPassManager &pm,
                              llvm::ArrayRef<std::string> schemes) {
-  if (schemes.empty())
-    return;
   QuantizeOptions options;
   options.schemes.assign(schemes.begin(), schemes.end());
   pm.addPass(createQuantize(options));

@@ -23,7 +23,8 @@ namespace lfmc {
 void buildGraphPipeline(mlir::OpPassManager &pm);
 
 /// Adds what quantizes weights and the rows that meet them, between the two
-/// pipelines. `schemes`: see the pass lfmc-quantize; empty: nothing is added.
+/// pipelines. `schemes`: see the pass lfmc-quantize; empty: weights stay as
+/// they are, quantized or not.
 void buildQuantization(mlir::OpPassManager &pm,
                        llvm::ArrayRef<std::string> schemes);
 

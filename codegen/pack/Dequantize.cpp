@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/pack/Dequantize.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lfmc::pack {
@@ -39,14 +40,8 @@ static void nibbles(const uint8_t *from, int8_t *codes) {
   }
 }
 
-bool hasCodes(Format format, int bits) {
-  return format == Format::Q4_0 ||
-         (bits == 8 && (format == Format::Q5_0 || format == Format::Q8_0));
-}
-
-void readCodes(Format format, const uint8_t *block, int8_t *codes,
-               uint16_t *scale) {
-  std::memcpy(scale, block, 2);
+// Q4_0, Q5_0 and Q8_0: value = scale * code.
+static void readCodes(Format format, const uint8_t *block, int8_t *codes) {
   block += 2;
   if (format == Format::Q8_0) {
     std::memcpy(codes, block, 32);
@@ -131,11 +126,71 @@ void dequantizeBlock(Format format, const uint8_t *block, float *values) {
     }
     return;
   }
-  uint16_t scale;
-  readCodes(format, block, codes, &scale);
+  readCodes(format, block, codes);
   float d = half(block);
   for (int i = 0; i < 32; ++i)
     values[i] = d * float(codes[i]);
+}
+
+static bool isFinite(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
+
+static bool toHalf(float value, uint16_t &half) {
+  return convert(Format::F32, reinterpret_cast<const uint8_t *>(&value),
+                 Format::F16, reinterpret_cast<uint8_t *>(&half), 1);
+}
+
+bool holdsCodes(Format format, const Blocks &blocks) {
+  if (blocks.block != 32)
+    return false;
+  switch (format) {
+  case Format::Q4_0:
+    return true;
+  case Format::Q4_1:
+  case Format::Q4_K:
+    return blocks.minimum;
+  case Format::Q5_0:
+    return blocks.bits > 4;
+  case Format::Q8_0:
+    return blocks.bits == 8;
+  default:
+    return false;
+  }
+}
+
+// Q4_K: a part of a block has its own factors.
+static bool keepPart(const uint8_t *block, int part, int8_t *codes,
+                     BlockScale &scale) {
+  int factor, least;
+  scaleAndMin(block + 4, part, factor, least);
+  const uint8_t *from = block + 16 + part / 2 * 32;
+  for (int i = 0; i < 32; ++i)
+    codes[i] = int8_t(part % 2 ? from[i] >> 4 : from[i] & 15);
+  return toHalf(half(block) * float(factor), scale.scale) &&
+         toHalf(-half(block + 2) * float(least), scale.minimum);
+}
+
+bool keepCodes(Format format, const uint8_t *data, int64_t index,
+               const Blocks &blocks, int8_t *codes, BlockScale &scale) {
+  if (!holdsCodes(format, blocks))
+    return false;
+  auto [elements, bytes] = blockShape(format);
+  const uint8_t *block = data + index * 32 / elements * bytes;
+  if (format == Format::Q4_K)
+    return keepPart(block, int(index % 8), codes, scale);
+  std::memcpy(&scale.scale, block, 2);
+  scale.minimum = 0;
+  if (format == Format::Q4_1) {
+    std::memcpy(&scale.minimum, block + 2, 2);
+    nibbles(block + 4, codes);
+  } else if (blocks.minimum) {
+    nibbles(block + 2, codes); // Q4_0, counted from its least value
+    if (!toHalf(-8 * half(block), scale.minimum))
+      return false;
+  } else {
+    readCodes(format, block, codes);
+  }
+  return isFinite(scale.scale) && isFinite(scale.minimum) &&
+         std::find(codes, codes + 32, -128) == codes + 32;
 }
 
 } // namespace lfmc::pack

@@ -5,7 +5,7 @@
 #ifndef LFMC_CODEGEN_PACK_DEQUANTIZE_H
 #define LFMC_CODEGEN_PACK_DEQUANTIZE_H
 
-#include "codegen/pack/Formats.h"
+#include "codegen/pack/Quantize.h"
 
 namespace lfmc::pack {
 
@@ -19,13 +19,16 @@ BlockShape blockShape(Format format);
 /// quants.py) rounds them. `format` must be a block type.
 void dequantizeBlock(Format format, const uint8_t *block, float *values);
 
-/// Whether a block of `format` is 32 codes of at most `bits` bits with one f16
-/// scale, value = scale * code, so that it can be stored as such.
-bool hasCodes(Format format, int bits);
+/// Whether keepCodes, below, can do that for blocks of `format` in general.
+bool holdsCodes(Format format, const Blocks &blocks);
 
-/// The codes and the scale's bits of a block for which hasCodes holds.
-void readCodes(Format format, const uint8_t *block, int8_t *codes,
-               uint16_t *scale);
+/// Stores the 32 values from 32 * `index` on in a block of `blocks` with the
+/// codes that they have, where that form holds them: then `codes` and `scale`
+/// are set. Q4_0, Q4_1, Q5_0 and Q8_0 keep every value; in Q4_K the factors of
+/// a sub-block, a product of two, are rounded to f16. False, too, for a factor
+/// that is not finite and for Q8_0's code -128, which kernels do not take.
+bool keepCodes(Format format, const uint8_t *data, int64_t index,
+               const Blocks &blocks, int8_t *codes, BlockScale &scale);
 
 } // namespace lfmc::pack
 

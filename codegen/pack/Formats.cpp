@@ -13,6 +13,13 @@ int64_t Matrix::rows() const {
   return sum;
 }
 
+RowPosition locate(const Matrix &matrix, int64_t row) {
+  size_t piece = 0;
+  while (row >= matrix.pieces[piece].rows)
+    row -= matrix.pieces[piece++].rows;
+  return {piece, row};
+}
+
 std::vector<Part> partition(const Panels &panels, int64_t rows, int64_t columns,
                             Format format, int64_t bytes) {
   int64_t numPanels = rows / panels.rows, groups = columns / panels.depth;
@@ -34,19 +41,6 @@ std::vector<Part> partition(const Panels &panels, int64_t rows, int64_t columns,
 }
 
 namespace {
-
-// Where row `row` of a matrix lies.
-struct RowPosition {
-  size_t piece;
-  int64_t row; // within the piece
-};
-
-RowPosition locate(const Matrix &matrix, int64_t row) {
-  size_t piece = 0;
-  while (row >= matrix.pieces[piece].rows)
-    row -= matrix.pieces[piece++].rows;
-  return {piece, row};
-}
 
 // Converts `n` elements from element `element` of a piece on.
 std::optional<BadElement> convertElements(const Matrix &matrix, size_t piece,

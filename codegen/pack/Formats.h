@@ -64,6 +64,13 @@ struct Matrix {
   int64_t rows() const;
 };
 
+/// Where row `row` of a matrix lies: row `row` of piece `piece`.
+struct RowPosition {
+  size_t piece;
+  int64_t row;
+};
+RowPosition locate(const Matrix &matrix, int64_t row);
+
 /// A part of the stored form that is contiguous there: groups of `depth`
 /// columns [beginGroup, endGroup) of the panels [beginPanel, endPanel). Either
 /// whole panels, or groups of a single one.

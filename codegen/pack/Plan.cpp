@@ -36,6 +36,12 @@ Format formatOf(DType type) {
   }
 }
 
+Blocks blocksOf(lfm2::StoredAttr stored) {
+  if (!stored.isQuantized())
+    return {};
+  return {stored.getBlock(), int(stored.getBits()), stored.hasMinimum()};
+}
+
 namespace {
 
 Format formatOf(lfm2::StoredKind kind) {
@@ -69,9 +75,7 @@ Expected<PlannedWeight> planOffset(lfm2::WeightOp op) {
   weight.rows = type.getDimSize(0);
   weight.columns = type.getRank() == 2 ? type.getDimSize(1) : 1;
   weight.format = formatOf(stored.getKind());
-  if (stored.isQuantized())
-    weight.blocks = {stored.getBlock(), int(stored.getBits()),
-                     stored.hasMinimum()};
+  weight.blocks = blocksOf(stored);
   if (lfm2::PanelsAttr layout = stored.getLayout())
     weight.panels = {layout.getRows(), layout.getDepth(), layout.getHalves()};
   weight.offset = *op.getOffset();

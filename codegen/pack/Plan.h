@@ -15,6 +15,9 @@ namespace lfmc::pack {
 /// What the elements of a checkpoint tensor are; isWeightDType(type) must hold.
 Format formatOf(DType type);
 
+/// The blocks of a quantized form; none of another.
+Blocks blocksOf(lfm2::StoredAttr stored);
+
 /// One weight of the file.
 struct PlannedWeight {
   std::string name;     ///< symbol

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codegen/pack/Quantize.h"
+#include "codegen/pack/Dequantize.h"
 
 #include <algorithm>
 #include <cmath>
@@ -67,16 +67,30 @@ float blockValue(const BlockScale &scale, int8_t code) {
   return fromHalf(scale.scale) * code + fromHalf(scale.minimum);
 }
 
-bool roundToBlocks(float *values, int64_t n, const Blocks &blocks) {
-  int8_t codes[128];
-  for (int64_t i = 0; i < n; i += blocks.block) {
-    BlockScale scale;
-    if (!quantizeBlock(values + i, blocks, codes, scale))
-      return false;
-    for (int64_t j = 0; j < blocks.block; ++j)
-      values[i + j] = blockValue(scale, codes[j]);
+std::optional<BadElement> quantizeRow(const Matrix &matrix, int64_t row,
+                                      const Blocks &blocks, int8_t *codes,
+                                      BlockScale *scales) {
+  auto [index, inPiece] = locate(matrix, row);
+  const Matrix::Piece &piece = matrix.pieces[index];
+  const int64_t columns = matrix.columns, n = blocks.block;
+  std::vector<float> values; // read when a block has to be rounded
+  for (int64_t c = 0; c < columns; c += n, codes += n, ++scales) {
+    if (keepCodes(piece.format, piece.data, (inPiece * columns + c) / n, blocks,
+                  codes, *scales))
+      continue;
+    if (values.empty()) {
+      values.resize(columns);
+      if (auto bad = readRow(matrix, row, values.data()))
+        return bad;
+    }
+    if (quantizeBlock(values.data() + c, blocks, codes, *scales))
+      continue;
+    auto worst = std::max_element(
+        values.begin() + c, values.begin() + c + n,
+        [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+    return badElementOf(matrix, row, worst - values.begin(), *worst);
   }
-  return true;
+  return std::nullopt;
 }
 
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
@@ -163,7 +177,6 @@ std::optional<BadElement> packQuantized(const Matrix &matrix,
                                         uint8_t *to) {
   const int64_t columns = matrix.columns, rows = panels.rows;
   const int64_t half = rows / 2, halfMatrix = matrix.rows() / 2;
-  std::vector<float> values(columns);
   PanelCodes codes;
   codes.codes.resize(rows * columns);
   codes.scales.resize(rows * (columns / blocks.block));
@@ -173,20 +186,10 @@ std::optional<BadElement> packQuantized(const Matrix &matrix,
       if (panels.halves)
         row =
             r < half ? panel * half + r : halfMatrix + panel * half + r - half;
-      if (auto bad = readRow(matrix, row, values.data()))
+      if (auto bad =
+              quantizeRow(matrix, row, blocks, codes.codes.data() + r * columns,
+                          codes.scales.data() + r * (columns / blocks.block)))
         return bad;
-      for (int64_t c = 0; c < columns; c += blocks.block) {
-        BlockScale &scale =
-            codes.scales[r * (columns / blocks.block) + c / blocks.block];
-        if (!quantizeBlock(values.data() + c, blocks,
-                           codes.codes.data() + r * columns + c, scale)) {
-          int64_t worst = c;
-          for (int64_t i = c; i < c + blocks.block; ++i)
-            if (std::fabs(values[i]) > std::fabs(values[worst]))
-              worst = i;
-          return badElementOf(matrix, row, worst, values[worst]);
-        }
-      }
     }
     to = Layout(codes, panels, blocks, columns).write(to);
   }

@@ -36,8 +36,13 @@ bool quantizeBlock(const float *values, const Blocks &blocks, int8_t *codes,
 /// scale * code + minimum.
 float blockValue(const BlockScale &scale, int8_t code);
 
-/// Replaces every value by scale * code: what a quantized weight stands for.
-bool roundToBlocks(float *values, int64_t n, const Blocks &blocks);
+/// Codes and factors of row `row` of the stacked matrix: those that it has in
+/// GGUF's blocks where `blocks` can hold them (see keepCodes), else rounded to
+/// nearest. Returns the first element that is not finite or that makes a factor
+/// too large for f16, if any.
+std::optional<BadElement> quantizeRow(const Matrix &matrix, int64_t row,
+                                      const Blocks &blocks, int8_t *codes,
+                                      BlockScale *scales);
 
 /// The stored form cut into parts of whole panels of about `bytes` bytes.
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/package/Driver.h"
 
+#include "codegen/pack/Dequantize.h"
 #include "dialects/Register.h"
 #include "frontend/Errors.h"
 #include "frontend/Gguf.h"
@@ -142,10 +143,38 @@ Error Compilation::run(function_ref<void(mlir::OpPassManager &)> build) {
 }
 
 Error Compilation::optimise() {
-  return run([&](mlir::OpPassManager &passes) {
-    buildGraphPipeline(passes);
-    buildQuantization(passes, options.quant);
-  });
+  if (Error error = run([&](mlir::OpPassManager &passes) {
+        buildGraphPipeline(passes);
+        buildQuantization(passes, options.quant);
+      }))
+    return error;
+  remarkRounded();
+  return Error::success();
+}
+
+// Says which of GGUF's types are not stored as they are, one line for each.
+void Compilation::remarkRounded() {
+  std::map<std::string, unsigned> counts;
+  for (auto weight : module->getOps<lfm2::WeightOp>()) {
+    auto sources = dyn_cast<lfm2::SourceAttr>(weight.getSource());
+    auto type = cast<mlir::RankedTensorType>(weight.getType());
+    auto stored = cast<lfm2::StoredAttr>(type.getEncoding());
+    if (!sources || !stored.isQuantized())
+      continue;
+    std::string kind = lfm2::stringifyStoredKind(stored.getKind()).str();
+    for (mlir::StringAttr name : sources.getTensors()) {
+      DType dtype = checkpoint->find(name)->dtype;
+      bool kept =
+          pack::holdsCodes(pack::formatOf(dtype), pack::blocksOf(stored));
+      if (dtypeElements(dtype) > 1 && (!kept || dtype == DType::Q4_K))
+        ++counts[fmt::format("{} {} {}", std::string_view(dtypeName(dtype)),
+                             kept ? "as codes of" : "rounded again, as", kind)];
+    }
+  }
+  for (const auto &[how, count] : counts)
+    if (options.remark)
+      options.remark(fmt::format(
+          "tensors stored in another form: {} of type {}", count, how));
 }
 
 Error Compilation::lower() {

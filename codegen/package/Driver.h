@@ -79,6 +79,7 @@ private:
   llvm::Error run(llvm::function_ref<void(mlir::OpPassManager &)> build);
   llvm::Error takeDiagnostics(const char *what);
   llvm::Error readTokenizer();
+  void remarkRounded();
   ProgramInfo programInfo(const PackedWeights &packed) const;
   PackageFacts facts() const;
   llvm::Expected<std::vector<ObjectFile>>

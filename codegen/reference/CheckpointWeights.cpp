@@ -23,6 +23,8 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
   std::string_view name = weight.getSymName();
 
   auto *raw = reinterpret_cast<uint8_t *>(values.data());
+  pack::Matrix matrix;
+  matrix.columns = type.getShape().back();
   if (auto table = dyn_cast<lfm2::RopeTableAttr>(weight.getSource())) {
     lfm2::RopeAttr rope = table.getRope();
     pack::ropeRows(pack::ropeInverseFrequencies(
@@ -41,8 +43,10 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
         return makeError("weight @{}: expected {} elements in all, found more "
                          "with tensor {}",
                          name, values.size(), inQuotes(key));
-      if (!pack::convert(pack::formatOf(info->dtype),
-                         checkpoint.bytes(key).data(), pack::Format::F32,
+      const uint8_t *data = checkpoint.bytes(key).data();
+      pack::Format from = pack::formatOf(info->dtype);
+      matrix.pieces.push_back({data, int64_t(count) / matrix.columns, from});
+      if (!pack::convert(from, data, pack::Format::F32,
                          raw + filled * sizeof(float), count))
         return makeError("weight @{}: tensor {} holds a value that is not "
                          "finite",
@@ -54,10 +58,16 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
                        values.size(), filled);
   }
   if (stored.isQuantized()) {
-    pack::Blocks blocks{stored.getBlock(), int(stored.getBits()),
-                        stored.hasMinimum()};
-    if (!pack::roundToBlocks(values.data(), int64_t(values.size()), blocks))
-      return makeError("weight @{}: a scale is too large for f16", name);
+    pack::Blocks blocks = pack::blocksOf(stored);
+    std::vector<int8_t> codes(matrix.columns);
+    std::vector<pack::BlockScale> scales(matrix.columns / blocks.block);
+    for (int64_t row = 0; row < matrix.rows(); ++row) {
+      if (pack::quantizeRow(matrix, row, blocks, codes.data(), scales.data()))
+        return makeError("weight @{}: a scale is too large for f16", name);
+      for (int64_t i = 0; i < matrix.columns; ++i)
+        values[row * matrix.columns + i] =
+            pack::blockValue(scales[i / blocks.block], codes[i]);
+    }
     return llvm::Error::success();
   }
   if (format == pack::Format::F32)

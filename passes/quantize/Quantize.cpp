@@ -157,19 +157,15 @@ void Quantize::runOnOperation() {
     auto type = cast<RankedTensorType>(weight.getType());
     auto stored = cast<StoredAttr>(type.getEncoding());
     StoredAttr next = wanted(weight);
-    if (!stored.isQuantized()) {
-      if (!next)
-        continue;
-      if (type.getDimSize(1) % next.getBlock()) {
-        linear.emitRemark("stays ")
-            << stringifyStoredKind(stored.getKind()) << ": a row of "
-            << type.getDimSize(1) << " columns has no blocks of "
-            << next.getBlock();
-        continue;
-      }
-      retype(weight, next);
-    }
-    quantizeInput(linear);
+    if (next && type.getDimSize(1) % next.getBlock())
+      linear.emitRemark("stays ")
+          << stringifyStoredKind(stored.getKind()) << ": a row of "
+          << type.getDimSize(1) << " columns has no blocks of "
+          << next.getBlock();
+    else if (next && next != stored)
+      retype(weight, stored = next);
+    if (stored.isQuantized())
+      quantizeInput(linear);
   }
   for (const Scheme &scheme : parsed)
     if (!scheme.used) {

@@ -10,13 +10,14 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 
 using namespace lfmc;
 using namespace lfmc::pack;
 
 namespace {
 
-class Blocks : public testing::TestWithParam<DType> {
+class BlockTypes : public testing::TestWithParam<DType> {
 protected:
   void SetUp() override {
     auto header = readGguf(LFMC_TEST_DATA "/gguf/blocks.gguf", &buffer);
@@ -53,16 +54,18 @@ protected:
   std::vector<float> wanted;
 };
 
-TEST_P(Blocks, HaveTheReferencesValues) { EXPECT_EQ(values(0, count), wanted); }
+TEST_P(BlockTypes, HaveTheReferencesValues) {
+  EXPECT_EQ(values(0, count), wanted);
+}
 
-TEST_P(Blocks, HaveTheirTypesSize) {
+TEST_P(BlockTypes, HaveTheirTypesSize) {
   BlockShape shape = blockShape(format());
   EXPECT_EQ(shape.elements, int64_t(dtypeElements(GetParam())));
   EXPECT_EQ(shape.bytes, int64_t(dtypeBytes(GetParam())));
   EXPECT_EQ(count / shape.elements * shape.bytes, bytes);
 }
 
-TEST_P(Blocks, AreReadFromAnyElement) {
+TEST_P(BlockTypes, AreReadFromAnyElement) {
   for (int64_t first : {1, 31, 32, 33, 100})
     for (int64_t n : {0, 1, 27, 28}) {
       std::vector<float> part(wanted.begin() + first,
@@ -71,7 +74,7 @@ TEST_P(Blocks, AreReadFromAnyElement) {
     }
 }
 
-TEST_P(Blocks, BecomeBf16AsTheirValuesDo) {
+TEST_P(BlockTypes, BecomeBf16AsTheirValuesDo) {
   std::vector<uint16_t> direct(count), through(count);
   EXPECT_TRUE(convert(format(), blocks, Format::BF16,
                       reinterpret_cast<uint8_t *>(direct.data()), count));
@@ -81,28 +84,60 @@ TEST_P(Blocks, BecomeBf16AsTheirValuesDo) {
   EXPECT_EQ(direct, through);
 }
 
-class Codes : public Blocks {};
-
-TEST_P(Codes, AndScaleAreTheValues) {
-  ASSERT_TRUE(hasCodes(format(), 8));
-  BlockShape shape = blockShape(format());
-  int most = 0;
-  for (int64_t b = 0; b < count / 32; ++b) {
-    int8_t codes[32];
-    uint16_t scale;
-    readCodes(format(), blocks + b * shape.bytes, codes, &scale);
-    float d =
-        valueAt(Format::F16, reinterpret_cast<const uint8_t *>(&scale), 0);
-    for (int i = 0; i < 32; ++i) {
-      EXPECT_EQ(d * codes[i], wanted[b * 32 + i]);
-      most = std::max(most, std::abs(int(codes[i])));
+// The forms that hold a type's codes give its values; for Q4_K up to the
+// rounding of two factors.
+TEST_P(BlockTypes, KeepTheirValuesWhereAFormHoldsThem) {
+  int forms = 0;
+  for (Blocks form :
+       {Blocks{32, 4}, {32, 4, true}, {32, 6}, {32, 8}, {64, 8}}) {
+    if (!holdsCodes(format(), form))
+      continue;
+    ++forms;
+    for (int64_t b = 0; b < count / 32; ++b) {
+      int8_t codes[32];
+      BlockScale scale;
+      ASSERT_TRUE(keepCodes(format(), blocks, b, form, codes, scale));
+      float least = std::abs(blockValue({0, scale.minimum}, 0));
+      for (int i = 0; i < 32; ++i) {
+        float value = wanted[b * 32 + i];
+        float most = std::abs(value) + 2 * least;
+        EXPECT_NEAR(blockValue(scale, codes[i]), value,
+                    GetParam() == DType::Q4_K ? most / 1024 : 0);
+        EXPECT_GE(codes[i], form.minimum ? 0 : -(1 << (form.bits - 1)));
+        EXPECT_LT(codes[i], 1 << (form.minimum ? 4 : form.bits - 1));
+      }
     }
   }
-  EXPECT_EQ(hasCodes(format(), 4), most <= 8);
+  std::map<DType, int> wantedForms = {{DType::Q4_0, 4},
+                                      {DType::Q4_1, 1},
+                                      {DType::Q5_0, 2},
+                                      {DType::Q8_0, 1},
+                                      {DType::Q4_K, 1}};
+  EXPECT_EQ(forms, wantedForms[GetParam()]);
+}
+
+// What kernels do not take is rounded to a block that they do.
+TEST(KeepCodes, LeavesOutWhatKernelsDoNotTake) {
+  std::vector<uint8_t> block(34, 1);
+  int8_t codes[32];
+  BlockScale scale;
+  EXPECT_TRUE(keepCodes(Format::Q8_0, block.data(), 0, {32, 8}, codes, scale));
+  block[7] = 0x80; // a code of -128
+  EXPECT_FALSE(keepCodes(Format::Q8_0, block.data(), 0, {32, 8}, codes, scale));
+  Matrix matrix;
+  matrix.columns = 32;
+  matrix.pieces = {{block.data(), 1, Format::Q8_0}};
+  EXPECT_FALSE(quantizeRow(matrix, 0, {32, 8}, codes, &scale));
+  EXPECT_EQ(codes[5], -127);
+  block[1] = 0x7c; // an infinite scale
+  EXPECT_FALSE(keepCodes(Format::Q8_0, block.data(), 0, {32, 8}, codes, scale));
+  auto bad = quantizeRow(matrix, 0, {32, 8}, codes, &scale);
+  ASSERT_TRUE(bad);
+  EXPECT_EQ(bad->index, 0);
 }
 
 // An infinite scale is found and named.
-TEST_P(Blocks, BadScalesAreFound) {
+TEST_P(BlockTypes, BadScalesAreFound) {
   std::vector<uint8_t> damaged(blocks, blocks + bytes);
   BlockShape shape = blockShape(format());
   int64_t at = format() == Format::Q6_K ? 208 : 0;
@@ -120,10 +155,7 @@ TEST_P(Blocks, BadScalesAreFound) {
 std::string nameOf(const testing::TestParamInfo<DType> &info) {
   return dtypeName(info.param).str();
 }
-INSTANTIATE_TEST_SUITE_P(Types, Codes,
-                         testing::Values(DType::Q4_0, DType::Q5_0, DType::Q8_0),
-                         nameOf);
-INSTANTIATE_TEST_SUITE_P(Types, Blocks,
+INSTANTIATE_TEST_SUITE_P(Types, BlockTypes,
                          testing::Values(DType::Q4_0, DType::Q4_1, DType::Q5_0,
                                          DType::Q8_0, DType::Q4_K, DType::Q5_K,
                                          DType::Q6_K),
