@@ -38,7 +38,8 @@ Tile tileOf(const Target &target) {
 std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   auto linear = dyn_cast<lfm2::LinearOp>(op);
   if (!linear || !stored(linear.getWeight()) ||
-      !stored(linear.getWeight()).isQuantized())
+      !isa_and_nonnull<lfm2::QuantizedAttr>(
+          linear.getX().getType().getEncoding()))
     return {};
   lfm2::StoredAttr encoding = stored(linear.getWeight());
   auto type = cast<RankedTensorType>(linear.getWeight().getType());

@@ -200,11 +200,11 @@ LogicalResult LinearOp::verify() {
   if (getEps() && failed(verifyPositive(*this, "eps", *getEps()))) // (C4)
     return failure();
   auto stored = dyn_cast_or_null<StoredAttr>(weight.getEncoding());
-  bool integer = stored && stored.isQuantized();
-  if (integer != isa_and_nonnull<QuantizedAttr>(x.getEncoding())) // (C6)
-    return noteOrigin(emitOpError()
-                          << "expected x " << (integer ? "to be" : "not to be")
-                          << " quantized for this weight, found " << x,
+  bool integer = isa_and_nonnull<QuantizedAttr>(x.getEncoding());
+  if (integer && !(stored && stored.isQuantized())) // (C6)
+    return noteOrigin(emitOpError() << "expected x not to be quantized for "
+                                       "this weight, found "
+                                    << x,
                       getWeight());
   if (integer && getNorm()) // (C6)
     return emitOpError() << "expected no norm of quantized rows, found one";

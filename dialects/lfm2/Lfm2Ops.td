@@ -168,8 +168,8 @@ def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
     (C1) x is `[tokens, K]` for a weight `[N, K]`; (C2) result is `[tokens, N]`, or
     `[tokens, N/2]` with swiglu; (C3) bias has N elements; (C4) the norm weight has
     K elements and comes with `eps` > 0, and only then; (C5) the residual has the
-    result's type and does not go with swiglu; (C6) x is `#lfm2.quantized` exactly if
-    the weight is stored as q8 or q4, and then there is no norm.
+    result's type and does not go with swiglu; (C6) x may be `#lfm2.quantized` if
+    the weight is quantized, and then there is no norm.
 
     ```mlir
     %y = lfm2.linear %x, %w norm(%g) residual(%r) {eps = 1.0e-05 : f64}

@@ -80,7 +80,7 @@ TEST_F(ModelTest, HostileWeights) {
 
 TEST_F(ModelTest, ProgramOfAnotherRuntime) {
   program.abi = LFM_PROGRAM_ABI + 1;
-  expectError(LFM_ERROR_ABI, weights, "runtime ABI 2");
+  expectError(LFM_ERROR_ABI, weights, "runtime ABI " + std::to_string(LFM_PROGRAM_ABI + 1));
   program.abi = LFM_PROGRAM_ABI;
   program.bytes += 8;
   expectError(LFM_ERROR_ABI, weights, "ABI");

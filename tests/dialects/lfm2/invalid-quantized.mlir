@@ -37,15 +37,6 @@ func.func private @width(tensor<?x40xf32, #lfm2.quantized<32>>)
 // -----
 
 // linear (C6)
-func.func @float_rows(%x: tensor<?x64xf32>, %w: tensor<32x64xf32, #lfm2.stored<q4 block 32>>) -> tensor<?x32xf32> {
-  // expected-error @+1 {{expected x to be quantized for this weight}}
-  %y = lfm2.linear %x, %w : (tensor<?x64xf32>, tensor<32x64xf32, #lfm2.stored<q4 block 32>>) -> tensor<?x32xf32>
-  return %y : tensor<?x32xf32>
-}
-
-// -----
-
-// linear (C6)
 func.func @quantized_rows(%x: tensor<?x64xf32, #lfm2.quantized<32>>, %w: tensor<32x64xf32, #lfm2.stored<bf16>>) -> tensor<?x32xf32> {
   // expected-error @+1 {{expected x not to be quantized for this weight}}
   %y = lfm2.linear %x, %w : (tensor<?x64xf32, #lfm2.quantized<32>>, tensor<32x64xf32, #lfm2.stored<bf16>>) -> tensor<?x32xf32>
