@@ -75,4 +75,20 @@ inline std::string golden(const std::string &name) {
   return LFMC_TEST_DATA "/goldens/" + name + ".safetensors";
 }
 
+/// A checkpoint of 2 MB.
+inline std::string tiny() { return checkpoint("dense-b-bf16"); }
+
+/// Expects an error: one line "lfmc: error: …" that contains `part`, and
+/// code 1.
+inline void expectError(const Outcome &outcome, const std::string &part) {
+  EXPECT_EQ(outcome.code, 1) << outcome.out;
+  size_t begin = outcome.err.find("lfmc: error: ");
+#if LFMC_SANITIZED // the sanitizers may speak before us
+  EXPECT_NE(begin, std::string::npos) << outcome.err;
+#else
+  EXPECT_EQ(begin, 0u) << outcome.err;
+#endif
+  EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+}
+
 #endif // LFMC_TESTS_E2E_SHELL_H

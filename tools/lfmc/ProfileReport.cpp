@@ -4,6 +4,7 @@
 #include "frontend/Errors.h"
 
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringMap.h"
 
 using namespace llvm;
 
@@ -123,13 +124,27 @@ namespace {
 
 constexpr const char *palette[] = {"#4e79a7", "#f28e2b", "#59a14f", "#e15759",
                                    "#76b7b2", "#edc948", "#b07aa1", "#9c755f",
-                                   "#ff9da7", "#86bcb6", "#d37295", "#8cd17d"};
+                                   "#ff9da7", "#79706e", "#d37295", "#8cd17d"};
 constexpr const char *waiting = "#d9d9d9";
 constexpr int left = 60, barWidth = 840, rowHeight = 18, legendWidth = 210,
               legendColumns = 4;
 
+// The same for a linear with and without its norm, in all steps.
+class Colours {
+public:
+  std::string operator[](StringRef kind) {
+    StringRef name = kind.substr(kind.rfind('+') + 1);
+    size_t next = places.size() % std::size(palette);
+    return palette[places.try_emplace(name, next).first->second];
+  }
+
+private:
+  StringMap<size_t> places;
+};
+
 // One step at height `y`; returns the height below it.
-int drawStep(const ProfiledStep &step, int y, std::string &svg) {
+int drawStep(const ProfiledStep &step, int y, Colours &colours,
+             std::string &svg) {
   auto box = [&](double x, int top, double width, const std::string &colour,
                  const std::string &tip) {
     svg += fmt::format("<rect x=\"{:.2f}\" y=\"{}\" width=\"{:.2f}\" "
@@ -149,7 +164,6 @@ int drawStep(const ProfiledStep &step, int y, std::string &svg) {
   y += 26;
 
   // The legend, with the totals.
-  StringMap<std::string> colours;
   int place = 0;
   auto legend = [&](const std::string &name, double seconds,
                     const std::string &colour) {
@@ -161,11 +175,8 @@ int drawStep(const ProfiledStep &step, int y, std::string &svg) {
          fmt::format("{} {:.2f} ms, {:.1f} %", name, 1e3 * seconds,
                      100 * seconds / step.seconds));
   };
-  for (const Group &kind : kindsOf(step)) {
-    std::string colour = palette[size_t(place) % std::size(palette)];
-    colours[kind.name] = colour;
-    legend(kind.name, kind.work, colour);
-  }
+  for (const Group &kind : kindsOf(step))
+    legend(kind.name, kind.work, colours[kind.name]);
   legend("barriers", totalWait(step), waiting);
   y += (place + legendColumns - 1) / legendColumns * rowHeight + 6;
 
@@ -199,9 +210,10 @@ int drawStep(const ProfiledStep &step, int y, std::string &svg) {
 
 std::string Profile::svg() const {
   std::string body;
+  Colours colours;
   int height = 40;
   for (const ProfiledStep &step : steps)
-    height = drawStep(step, height, body);
+    height = drawStep(step, height, colours, body);
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" "
       "viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
