@@ -3,22 +3,16 @@
 
 #include "frontend/Errors.h"
 #include "tools/lfmc/Progress.h"
+#include "tools/lfmc/Recorder.h"
 
 #include "llvm/Support/MemoryBuffer.h"
 
-#include <chrono>
 #include <random>
 
 using namespace llvm;
 
 namespace lfmc::cli {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // A field of /proc/self/status in bytes; 0 where there is none.
 uint64_t statusBytes(StringRef field) {

@@ -7,7 +7,6 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
 
-#include <chrono>
 #include <numeric>
 
 using namespace llvm;
@@ -165,11 +164,9 @@ Expected<Profile> Profile::measure(const std::string &package,
   std::vector<ProfiledStep> taken;
   auto take = [&](ProfiledStep step, function_ref<lfm_status()> work) -> Error {
     recorder->clear();
-    auto start = std::chrono::steady_clock::now();
+    double start = now();
     lfm_status status = work();
-    step.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-            .count();
+    step.seconds = now() - start;
     if (Error error = session->check(status))
       return error;
     Expected<ProfiledStep> collected =

@@ -6,13 +6,13 @@
 #include <chrono>
 
 namespace lfmc::cli {
-namespace {
-
 double now() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+namespace {
 
 constexpr int maxThreads = 256;
 

@@ -16,7 +16,10 @@
 
 namespace lfmc::cli {
 
-/// One phase on one thread. Times in seconds of std::chrono::steady_clock.
+/// Seconds of std::chrono::steady_clock.
+double now();
+
+/// One phase on one thread; times as now() gives them.
 struct PhaseRecord {
   enum Entry : int32_t { Decode, Prefill, Head };
   Entry entry;
