@@ -2,6 +2,7 @@
 #include "codegen/pack/Formats.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace lfmc::pack {
@@ -197,8 +198,20 @@ std::optional<BadElement> packPart(const Matrix &matrix, const Panels &panels,
 std::optional<BadElement> readRow(const Matrix &matrix, int64_t row,
                                   float *values) {
   auto [piece, inPiece] = locate(matrix, row);
-  return convertElements(matrix, piece, inPiece * matrix.columns, Format::F32,
-                         reinterpret_cast<uint8_t *>(values), matrix.columns);
+  auto bad =
+      convertElements(matrix, piece, inPiece * matrix.columns, Format::F32,
+                      reinterpret_cast<uint8_t *>(values), matrix.columns);
+  if (bad)
+    return bad;
+  float factor = matrix.rowFactors ? matrix.rowFactors[row] : 1;
+  if (matrix.rowFactors || matrix.columnFactors)
+    for (int64_t i = 0; i < matrix.columns; ++i) {
+      values[i] *=
+          matrix.columnFactors ? factor * matrix.columnFactors[i] : factor;
+      if (!std::isfinite(values[i]))
+        return badElementOf(matrix, row, i, values[i]);
+    }
+  return std::nullopt;
 }
 
 BadElement badElementOf(const Matrix &matrix, int64_t row, int64_t column,

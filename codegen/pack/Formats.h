@@ -60,6 +60,8 @@ struct Matrix {
   };
   std::vector<Piece> pieces;
   int64_t columns = 0;
+  /// What readRow multiplies, [rows] and [columns]; null: nothing.
+  const float *rowFactors = nullptr, *columnFactors = nullptr;
 
   int64_t rows() const;
 };
@@ -104,8 +106,8 @@ std::optional<BadElement> packPart(const Matrix &matrix, const Panels &panels,
                                    Format format, const Part &part,
                                    uint8_t *to);
 
-/// Reads row `row` of the stacked matrix as f32. Returns the first element that
-/// is not finite, if any.
+/// Reads row `row` of the stacked matrix as f32, times its factors. Returns the
+/// first element that is not finite, if any.
 std::optional<BadElement> readRow(const Matrix &matrix, int64_t row,
                                   float *values);
 

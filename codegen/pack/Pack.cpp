@@ -78,7 +78,8 @@ public:
   Packer(std::vector<PlannedWeight> planned, const SafeTensors &tensors, int fd,
          StringRef path, const PackOptions &options)
       : weights(std::move(planned)), tensors(tensors), fd(fd), path(path),
-        options(options), unfinished(weights.size()) {
+        options(options), unfinished(weights.size()),
+        quantizers(weights.size()) {
     for (size_t i = 0; i < weights.size(); ++i)
       addTasks(i);
     hashes.resize(tasks.size());
@@ -91,7 +92,11 @@ private:
   void addTasks(size_t index);
   void work();
   Error runTask(size_t index, std::vector<uint8_t> &buffer);
-  std::optional<BadElement> packTask(const Task &task, uint8_t *to) const;
+  const RowQuantizer &quantizerOf(size_t weight);
+  std::optional<BadElement> packTask(const Task &task, uint8_t *to);
+  std::optional<BadElement> packScaled(Matrix &matrix,
+                                       const PlannedWeight &weight,
+                                       const Part &part, uint8_t *to) const;
   Error badElement(const PlannedWeight &weight, const BadElement &bad) const;
   void finish(const Task &task);
 
@@ -103,6 +108,11 @@ private:
   std::vector<Task> tasks;
   std::vector<XXH128_hash_t> hashes; // by task, whatever thread ran it
   std::vector<std::atomic<size_t>> unfinished; // tasks left, by weight
+  struct Quantizer {
+    std::once_flag made;
+    std::unique_ptr<RowQuantizer> quantizer;
+  };
+  std::vector<Quantizer> quantizers; // by weight
   uint64_t totalBytes = 0;
   std::atomic<size_t> next{0};
   std::mutex mutex; // of the three below
@@ -132,18 +142,37 @@ void Packer::addTasks(size_t index) {
   }
 }
 
-std::optional<BadElement> Packer::packTask(const Task &task,
-                                           uint8_t *to) const {
+const RowQuantizer &Packer::quantizerOf(size_t weight) {
+  Quantizer &its = quantizers[weight];
+  std::call_once(its.made, [&] {
+    its.quantizer = weights[weight].quantizer
+                        ? weights[weight].quantizer()
+                        : std::make_unique<NearestQuantizer>();
+  });
+  return *its.quantizer;
+}
+
+std::optional<BadElement> Packer::packScaled(Matrix &matrix,
+                                             const PlannedWeight &weight,
+                                             const Part &part,
+                                             uint8_t *to) const {
+  std::vector<float> values(weight.rows);
+  for (int64_t row = 0; row < weight.rows; ++row)
+    if (auto bad = readRow(matrix, row, &values[row]))
+      return bad;
+  matrix.pieces = {{reinterpret_cast<const uint8_t *>(values.data()),
+                    weight.rows, Format::F32}};
+  return packPart(matrix, weight.panels, weight.format, part, to);
+}
+
+std::optional<BadElement> Packer::packTask(const Task &task, uint8_t *to) {
   const PlannedWeight &weight = weights[task.weight];
-  Matrix matrix;
-  matrix.columns = weight.columns;
-  for (const TensorInfo *info : weight.sources)
-    matrix.pieces.push_back(
-        {tensors.bytes(*info).data(),
-         info->numElements() / std::max<int64_t>(1, weight.columns),
-         formatOf(info->dtype)});
+  Matrix matrix = matrixOf(weight, tensors);
   if (weight.blocks.block)
-    return packQuantized(matrix, weight.panels, weight.blocks, task.part, to);
+    return packQuantized(matrix, weight.panels, weight.blocks,
+                         quantizerOf(task.weight), task.part, to);
+  if (matrix.rowFactors) // a vector: the verifier admits no others
+    return packScaled(matrix, weight, task.part, to);
   if (!weight.sources.empty())
     return packPart(matrix, weight.panels, weight.format, task.part, to);
   // A rope table: make the rows of the part, then lay them out like any other.
@@ -188,9 +217,11 @@ Error Packer::badElement(const PlannedWeight &weight,
 }
 
 void Packer::finish(const Task &task) {
-  if (--unfinished[task.weight] == 0)
+  if (--unfinished[task.weight] == 0) {
     for (const TensorInfo *info : weights[task.weight].sources)
       tensors.release(*info);
+    quantizers[task.weight].quantizer.reset();
+  }
   std::lock_guard lock(mutex);
   doneBytes += task.bytes;
   if (options.progress)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/pack/Plan.h"
 
+#include "dialects/lfm2/Factors.h"
 #include "dialects/lfm2/Storage.h"
 #include "frontend/Errors.h"
 #include "runtime/include/lfm/program.h"
@@ -57,7 +58,13 @@ Format formatOf(lfm2::StoredKind kind) {
   }
 }
 
-Expected<PlannedWeight> planOffset(lfm2::WeightOp op) {
+Format formatOf(DType type) {
+  return type == DType::F32    ? Format::F32
+         : type == DType::BF16 ? Format::BF16
+                               : Format::F16;
+}
+
+Expected<PlannedWeight> planStorage(lfm2::WeightOp op) {
   PlannedWeight weight;
   weight.name = op.getSymName().str();
   auto type = dyn_cast<mlir::RankedTensorType>(op.getType());
@@ -68,17 +75,15 @@ Expected<PlannedWeight> planOffset(lfm2::WeightOp op) {
     return makeError("weight @{}: expected a stored tensor of rank 1 or 2 and "
                      "static shape",
                      weight.name);
-  if (!op.getOffset())
-    return makeError(
-        "weight @{} has no offset: lfmc-assign-offsets has not run",
-        weight.name);
   weight.rows = type.getDimSize(0);
   weight.columns = type.getRank() == 2 ? type.getDimSize(1) : 1;
   weight.format = formatOf(stored.getKind());
   weight.blocks = blocksOf(stored);
+  weight.rowFactors = lfm2::rowFactors(op).vec();
+  weight.columnFactors = lfm2::columnFactors(op).vec();
   if (lfm2::PanelsAttr layout = stored.getLayout())
     weight.panels = {layout.getRows(), layout.getDepth(), layout.getHalves()};
-  weight.offset = *op.getOffset();
+  weight.offset = op.getOffset().value_or(0);
   weight.bytes = lfm2::weightBytes(type);
   raw_string_ostream text(weight.identity);
   text << weight.name << ':' << type << '=' << op.getSource() << '@'
@@ -168,9 +173,13 @@ Expected<std::vector<PlannedWeight>> plan(mlir::ModuleOp module,
                                           const WeightSource *source) {
   std::vector<PlannedWeight> weights;
   for (auto op : module.getOps<lfm2::WeightOp>()) {
-    Expected<PlannedWeight> weight = planOffset(op);
+    Expected<PlannedWeight> weight = planStorage(op);
     if (!weight)
       return weight.takeError();
+    if (!op.getOffset())
+      return makeError(
+          "weight @{} has no offset: lfmc-assign-offsets has not run",
+          weight->name);
     if (source)
       if (Error error = planSources(*weight, op, *source))
         return error;
@@ -192,6 +201,30 @@ Expected<std::vector<PlannedWeight>> planOffsets(mlir::ModuleOp module) {
 Expected<std::vector<PlannedWeight>> planWeights(mlir::ModuleOp module,
                                                  const WeightSource &source) {
   return plan(module, &source);
+}
+
+Expected<PlannedWeight> planWeight(lfm2::WeightOp op,
+                                   const WeightSource &source) {
+  Expected<PlannedWeight> weight = planStorage(op);
+  if (weight)
+    if (Error error = planSources(*weight, op, source))
+      return std::move(error);
+  return weight;
+}
+
+Matrix matrixOf(const PlannedWeight &weight, const SafeTensors &tensors) {
+  Matrix matrix;
+  matrix.columns = weight.columns;
+  for (const TensorInfo *info : weight.sources)
+    matrix.pieces.push_back(
+        {tensors.bytes(*info).data(),
+         info->numElements() / std::max<int64_t>(1, weight.columns),
+         formatOf(info->dtype)});
+  if (!weight.rowFactors.empty())
+    matrix.rowFactors = weight.rowFactors.data();
+  if (!weight.columnFactors.empty())
+    matrix.columnFactors = weight.columnFactors.data();
+  return matrix;
 }
 
 uint64_t fileBytes(ArrayRef<PlannedWeight> weights) {

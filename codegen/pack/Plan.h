@@ -7,8 +7,11 @@
 
 #include "codegen/pack/Formats.h"
 #include "codegen/pack/Pack.h"
-#include "codegen/pack/Quantize.h"
+#include "codegen/pack/RowQuantizer.h"
 #include "dialects/lfm2/Lfm2.h"
+
+#include <functional>
+#include <memory>
 
 namespace lfmc::pack {
 
@@ -31,6 +34,11 @@ struct PlannedWeight {
   std::vector<const TensorInfo *> sources;
   /// Rope tables only.
   double theta = 0;
+  /// Factors (dialects/lfm2/Factors.h); empty: 1.
+  std::vector<float> rowFactors, columnFactors;
+  /// Of a quantized weight; made when its turn comes, dropped when it is done.
+  /// Empty: round to nearest.
+  std::function<std::unique_ptr<RowQuantizer>()> quantizer;
 };
 
 /// All weights of `module` by ascending offset, none overlapping another.
@@ -39,6 +47,14 @@ llvm::Expected<std::vector<PlannedWeight>> planOffsets(mlir::ModuleOp module);
 /// planOffsets, and the sources looked up and checked.
 llvm::Expected<std::vector<PlannedWeight>> planWeights(mlir::ModuleOp module,
                                                        const WeightSource &);
+
+/// One weight of them, which need not have an offset yet.
+llvm::Expected<PlannedWeight> planWeight(lfm2::WeightOp op,
+                                         const WeightSource &);
+
+/// The sources of `weight` as one matrix, with its factors. `weight` must
+/// outlive it.
+Matrix matrixOf(const PlannedWeight &weight, const SafeTensors &tensors);
 
 /// packWeights for a plan of planWeights; reads no IR.
 llvm::Expected<PackedWeights> packPlanned(std::vector<PlannedWeight> weights,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/pack/Dequantize.h"
+#include "codegen/pack/RowQuantizer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -67,30 +68,16 @@ float blockValue(const BlockScale &scale, int8_t code) {
   return fromHalf(scale.scale) * code + fromHalf(scale.minimum);
 }
 
-std::optional<BadElement> quantizeRow(const Matrix &matrix, int64_t row,
-                                      const Blocks &blocks, int8_t *codes,
-                                      BlockScale *scales) {
+void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
+             int8_t *codes, BlockScale *scales) {
   auto [index, inPiece] = locate(matrix, row);
   const Matrix::Piece &piece = matrix.pieces[index];
-  const int64_t columns = matrix.columns, n = blocks.block;
-  std::vector<float> values; // read when a block has to be rounded
-  for (int64_t c = 0; c < columns; c += n, codes += n, ++scales) {
-    if (keepCodes(piece.format, piece.data, (inPiece * columns + c) / n, blocks,
-                  codes, *scales))
-      continue;
-    if (values.empty()) {
-      values.resize(columns);
-      if (auto bad = readRow(matrix, row, values.data()))
-        return bad;
-    }
-    if (quantizeBlock(values.data() + c, blocks, codes, *scales))
-      continue;
-    auto worst = std::max_element(
-        values.begin() + c, values.begin() + c + n,
-        [](float a, float b) { return std::fabs(a) < std::fabs(b); });
-    return badElementOf(matrix, row, worst - values.begin(), *worst);
-  }
-  return std::nullopt;
+  if (!holdsCodes(piece.format, blocks))
+    return;
+  const int64_t n = blocks.block;
+  for (int64_t c = 0; c < matrix.columns; c += n)
+    keepCodes(piece.format, piece.data, (inPiece * matrix.columns + c) / n,
+              blocks, codes + c, scales[c / n]);
 }
 
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
@@ -108,7 +95,7 @@ std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
 
 namespace {
 
-/// Codes and scales of one panel, row-major, before they are laid out.
+/// Codes and scales of panels, row-major, before they are laid out.
 struct PanelCodes {
   std::vector<int8_t> codes;      // [rows][columns]
   std::vector<BlockScale> scales; // [rows][columns / block]
@@ -116,10 +103,11 @@ struct PanelCodes {
 
 class Layout {
 public:
-  Layout(const PanelCodes &panel, const Panels &panels, const Blocks &blocks,
-         int64_t columns)
-      : panel(panel), rows(panels.rows), depth(panels.depth), blocks(blocks),
-        columns(columns) {}
+  /// The panel of the rows from `first` on.
+  Layout(const PanelCodes &panel, int64_t first, const Panels &panels,
+         const Blocks &blocks, int64_t columns)
+      : panel(panel), first(first), rows(panels.rows), depth(panels.depth),
+        blocks(blocks), columns(columns) {}
 
   uint8_t *write(uint8_t *to) {
     const int64_t perRow = columns / blocks.block;
@@ -141,18 +129,21 @@ private:
   uint8_t *factors(uint8_t *to, int64_t block, uint16_t BlockScale::*which) {
     for (int64_t r = 0; r < rows; ++r, to += 2)
       std::memcpy(
-          to, &(panel.scales[r * (columns / blocks.block) + block].*which), 2);
+          to,
+          &(panel.scales[(first + r) * (columns / blocks.block) + block].*
+            which),
+          2);
     return to;
   }
 
   /// Bits [shift, shift + bits) of the codes, 8 / bits of them a byte.
   uint8_t *codes(uint8_t *to, int64_t block, int bits, int shift) {
-    const int64_t perByte = 8 / bits, first = block * blocks.block;
+    const int64_t perByte = 8 / bits, begin = block * blocks.block;
     const int offset = bits == 8 || blocks.minimum ? 0 : 1 << (blocks.bits - 1);
-    for (int64_t c = first; c < first + blocks.block; c += perByte * depth)
+    for (int64_t c = begin; c < begin + blocks.block; c += perByte * depth)
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t j = 0; j < depth; ++j) {
-          const int8_t *at = panel.codes.data() + r * columns + c + j;
+          const int8_t *at = panel.codes.data() + (first + r) * columns + c + j;
           unsigned byte = 0;
           for (int64_t i = 0; i < perByte; ++i)
             byte |=
@@ -164,34 +155,48 @@ private:
   }
 
   const PanelCodes &panel;
-  const int64_t rows, depth;
+  const int64_t first, rows, depth;
   const Blocks &blocks;
   const int64_t columns;
 };
 
 } // namespace
 
-std::optional<BadElement> packQuantized(const Matrix &matrix,
-                                        const Panels &panels,
-                                        const Blocks &blocks, const Part &part,
-                                        uint8_t *to) {
+std::optional<BadElement>
+packQuantized(const Matrix &matrix, const Panels &panels, const Blocks &blocks,
+              const RowQuantizer &quantizer, const Part &part, uint8_t *to) {
   const int64_t columns = matrix.columns, rows = panels.rows;
   const int64_t half = rows / 2, halfMatrix = matrix.rows() / 2;
+  auto rowOf = [&](int64_t panel, int64_t r) {
+    if (!panels.halves)
+      return panel * rows + r;
+    return r < half ? panel * half + r : halfMatrix + panel * half + r - half;
+  };
+  // Quantizers work on several rows at once; panels may be narrow.
+  const int64_t step = std::max<int64_t>(1, 16 / rows);
+  std::vector<float> values(step * rows * columns);
   PanelCodes codes;
-  codes.codes.resize(rows * columns);
-  codes.scales.resize(rows * (columns / blocks.block));
-  for (int64_t panel = part.beginPanel; panel < part.endPanel; ++panel) {
-    for (int64_t r = 0; r < rows; ++r) {
-      int64_t row = panel * rows + r;
-      if (panels.halves)
-        row =
-            r < half ? panel * half + r : halfMatrix + panel * half + r - half;
-      if (auto bad =
-              quantizeRow(matrix, row, blocks, codes.codes.data() + r * columns,
-                          codes.scales.data() + r * (columns / blocks.block)))
+  codes.codes.resize(values.size());
+  codes.scales.resize(values.size() / blocks.block);
+  for (int64_t panel = part.beginPanel; panel < part.endPanel; panel += step) {
+    int64_t count = std::min(step, part.endPanel - panel) * rows;
+    for (int64_t r = 0; r < count; ++r)
+      if (auto bad = readRow(matrix, rowOf(panel + r / rows, r % rows),
+                             values.data() + r * columns))
         return bad;
+    int64_t bad = quantizer.quantize(values.data(), count, columns, blocks,
+                                     codes.codes.data(), codes.scales.data());
+    if (bad >= 0) {
+      int64_t r = bad / columns;
+      return badElementOf(matrix, rowOf(panel + r / rows, r % rows),
+                          bad % columns, values[bad]);
     }
-    to = Layout(codes, panels, blocks, columns).write(to);
+    for (int64_t r = 0; r < count; ++r)
+      keepRow(matrix, rowOf(panel + r / rows, r % rows), blocks,
+              codes.codes.data() + r * columns,
+              codes.scales.data() + r * (columns / blocks.block));
+    for (int64_t first = 0; first < count; first += rows)
+      to = Layout(codes, first, panels, blocks, columns).write(to);
   }
   return std::nullopt;
 }

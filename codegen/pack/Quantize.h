@@ -9,6 +9,8 @@
 
 namespace lfmc::pack {
 
+class RowQuantizer;
+
 /// How a row is quantized (`#lfm2.stored`); block = 0: it is not.
 struct Blocks {
   int64_t block = 0;    ///< columns that share a scale
@@ -36,13 +38,10 @@ bool quantizeBlock(const float *values, const Blocks &blocks, int8_t *codes,
 /// scale * code + minimum.
 float blockValue(const BlockScale &scale, int8_t code);
 
-/// Codes and factors of row `row` of the stacked matrix: those that it has in
-/// GGUF's blocks where `blocks` can hold them (see keepCodes), else rounded to
-/// nearest. Returns the first element that is not finite or that makes a factor
-/// too large for f16, if any.
-std::optional<BadElement> quantizeRow(const Matrix &matrix, int64_t row,
-                                      const Blocks &blocks, int8_t *codes,
-                                      BlockScale *scales);
+/// Replaces the codes and factors of row `row` of the stacked matrix by those
+/// that it has in GGUF's blocks, where `blocks` can hold them (see keepCodes).
+void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
+             int8_t *codes, BlockScale *scales);
 
 /// The stored form cut into parts of whole panels of about `bytes` bytes.
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
@@ -55,10 +54,9 @@ std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
 /// int8. Else first the low four bits, n = 2: columns 2*depth*g + j in the low
 /// nibble, 2*depth*g + depth + j in the high one; then, of 6 bits, the high
 /// two, n = 4: column depth * (4*g + i) + j in bits 2*i and 2*i + 1.
-std::optional<BadElement> packQuantized(const Matrix &matrix,
-                                        const Panels &panels,
-                                        const Blocks &blocks, const Part &part,
-                                        uint8_t *to);
+std::optional<BadElement>
+packQuantized(const Matrix &matrix, const Panels &panels, const Blocks &blocks,
+              const RowQuantizer &quantizer, const Part &part, uint8_t *to);
 
 } // namespace lfmc::pack
 

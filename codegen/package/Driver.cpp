@@ -2,12 +2,14 @@
 #include "codegen/package/Driver.h"
 
 #include "codegen/pack/Dequantize.h"
+#include "codegen/quantize/Equalize.h"
 #include "dialects/Register.h"
 #include "frontend/Errors.h"
 #include "frontend/Gguf.h"
 #include "frontend/ImportLfm2.h"
 #include "frontend/Tokenizer.h"
 #include "passes/Pipeline.h"
+#include "passes/calibrate/ObserveInputs.h"
 #include "runtime/include/lfm/tokenizer_format.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -149,6 +151,22 @@ Error Compilation::optimise() {
       }))
     return error;
   remarkRounded();
+  return equalise();
+}
+
+// Moves scale between channels, which GGUF's codes do not allow.
+Error Compilation::equalise() {
+  if (options.observe && mlir::failed(observeInputs(*module)))
+    return takeDiagnostics("observation");
+  const QuantizerChoice &quantizer = options.quantizer;
+  if (options.quant.empty() || !quantizer.calibration ||
+      quantizer.kind == QuantizerKind::Nearest || isGguf(options.checkpoint))
+    return Error::success();
+  Expected<int64_t> scaled =
+      equalizeChannels(*module, *checkpoint, *quantizer.calibration);
+  if (!scaled)
+    return scaled.takeError();
+  scaledChannels = *scaled;
   return Error::success();
 }
 
@@ -175,6 +193,20 @@ void Compilation::remarkRounded() {
     if (options.remark)
       options.remark(fmt::format(
           "tensors stored in another form: {} of type {}", count, how));
+}
+
+Json Compilation::quantizationJson() const {
+  if (options.quant.empty())
+    return nullptr;
+  const QuantizerChoice &choice = options.quantizer;
+  Json json = {{"schemes", options.quant},
+               {"quantizer", quantizerName(choice.kind).str()},
+               {"calibration", nullptr}};
+  if (choice.calibration)
+    json["calibration"] = {{"text", choice.calibration->text},
+                           {"tokens", choice.calibration->tokens},
+                           {"scaled_channels", scaledChannels}};
+  return json;
 }
 
 Error Compilation::lower() {
@@ -286,7 +318,8 @@ Json Compilation::manifest() const {
                         ? lfm2::stringifyStoredKind(*options.weights).str()
                         : "as stored"},
         {"max_context", maxContext},
-        {"max_prefill", maxPrefill}}},
+        {"max_prefill", maxPrefill},
+        {"quantization", quantizationJson()}}},
       {"sizes",
        {{"weights_bytes", fileBytes ? *fileBytes : 0},
         {"state_bytes", moduleBytes(*module, "lfm2.state_bytes")},
@@ -356,6 +389,12 @@ Error Compilation::writePackage(StringRef path, bool force,
       pack::planWeights(*module, source);
   if (!planned)
     return planned.takeError();
+  for (pack::PlannedWeight &weight : *planned)
+    if (weight.blocks.block)
+      weight.quantizer = [this, name = weight.name,
+                          factors = weight.columnFactors] {
+        return makeQuantizer(options.quantizer, name, factors);
+      };
   PackageContents contents;
   contents.facts = facts();
   contents.manifest = manifest();

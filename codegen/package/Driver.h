@@ -6,6 +6,7 @@
 
 #include "codegen/pack/Plan.h"
 #include "codegen/package/Package.h"
+#include "codegen/quantize/Calibration.h"
 #include "dialects/lfm2/Lfm2.h"
 #include "frontend/Checkpoint.h"
 
@@ -32,6 +33,12 @@ struct CompileOptions {
   /// Schemes of the pass lfmc-quantize; empty: no quantization.
   std::vector<std::string> quant;
   std::optional<bool> cacheF16; ///< K and V in f16; unset: if quantized
+  /// How blocks are made. With a calibration, and not rounded to nearest,
+  /// channels are scaled first (codegen/quantize/Equalize.h).
+  QuantizerChoice quantizer;
+  /// The program keeps what linears multiply
+  /// (passes/calibrate/ObserveInputs.h).
+  bool observe = false;
   int64_t maxContext = 0; ///< 0: 4096, or what the model allows
   int64_t maxPrefill = 0; ///< 0: 512, or maxContext
   unsigned jobs = 0;      ///< 0: all cores
@@ -80,6 +87,8 @@ private:
   llvm::Error takeDiagnostics(const char *what);
   llvm::Error readTokenizer();
   void remarkRounded();
+  llvm::Error equalise();
+  Json quantizationJson() const;
   ProgramInfo programInfo(const PackedWeights &packed) const;
   PackageFacts facts() const;
   llvm::Expected<std::vector<ObjectFile>>
@@ -96,6 +105,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   int64_t maxContext = 0, maxPrefill = 0;
   Json work;
+  int64_t scaledChannels = 0; // sets of them
 };
 
 } // namespace lfmc

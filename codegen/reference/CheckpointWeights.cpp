@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/reference/CheckpointWeights.h"
 
+#include "codegen/pack/Dequantize.h"
 #include "codegen/pack/Plan.h"
 #include "codegen/pack/Rope.h"
+#include "codegen/pack/RowQuantizer.h"
+#include "dialects/lfm2/Factors.h"
 #include "frontend/Errors.h"
 
 using namespace mlir;
@@ -14,9 +17,33 @@ static pack::Format formatOf(lfm2::StoredKind kind) {
                                          : pack::Format::F32;
 }
 
+/// The values of codes that GGUF's blocks keep.
+static void keepValues(const pack::Matrix &matrix, const pack::Blocks &blocks,
+                       llvm::MutableArrayRef<float> values) {
+  std::vector<int8_t> codes(matrix.columns);
+  std::vector<pack::BlockScale> scales(matrix.columns / blocks.block);
+  int64_t row = 0;
+  for (const pack::Matrix::Piece &piece : matrix.pieces) {
+    bool kept = pack::holdsCodes(piece.format, blocks);
+    for (int64_t last = row + piece.rows; row < last; ++row) {
+      if (!kept)
+        continue;
+      float *at = values.data() + row * matrix.columns;
+      for (int64_t b = 0; b < int64_t(scales.size()); ++b)
+        if (pack::keepCodes(
+                piece.format, piece.data,
+                ((row - last + piece.rows) * matrix.columns) / blocks.block + b,
+                blocks, codes.data(), scales[b]))
+          for (int64_t i = 0; i < blocks.block; ++i)
+            at[b * blocks.block + i] = pack::blockValue(scales[b], codes[i]);
+    }
+  }
+}
+
 llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
                                        lfm2::WeightOp weight,
-                                       llvm::MutableArrayRef<float> values) {
+                                       llvm::MutableArrayRef<float> values,
+                                       const QuantizerChoice &quantizer) {
   auto type = cast<RankedTensorType>(weight.getType());
   auto stored = cast<lfm2::StoredAttr>(type.getEncoding());
   pack::Format format = formatOf(stored.getKind());
@@ -57,17 +84,20 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
       return makeError("weight @{}: expected {} elements, found {}", name,
                        values.size(), filled);
   }
+  int64_t columns = type.getRank() == 2 ? type.getDimSize(1) : 1;
+  llvm::ArrayRef<float> rows = lfm2::rowFactors(weight);
+  llvm::ArrayRef<float> across = lfm2::columnFactors(weight);
+  if (!rows.empty() || !across.empty())
+    for (auto [index, value] : llvm::enumerate(values))
+      value *= (rows.empty() ? 1 : rows[index / columns]) *
+               (across.empty() ? 1 : across[index % columns]);
   if (stored.isQuantized()) {
     pack::Blocks blocks = pack::blocksOf(stored);
-    std::vector<int8_t> codes(matrix.columns);
-    std::vector<pack::BlockScale> scales(matrix.columns / blocks.block);
-    for (int64_t row = 0; row < matrix.rows(); ++row) {
-      if (pack::quantizeRow(matrix, row, blocks, codes.data(), scales.data()))
-        return makeError("weight @{}: a scale is too large for f16", name);
-      for (int64_t i = 0; i < matrix.columns; ++i)
-        values[row * matrix.columns + i] =
-            pack::blockValue(scales[i / blocks.block], codes[i]);
-    }
+    if (pack::roundRows(*makeQuantizer(quantizer, weight.getSymName(), across),
+                        values.data(), type.getDimSize(0), columns,
+                        blocks) >= 0)
+      return makeError("weight @{}: a scale is too large for f16", name);
+    keepValues(matrix, blocks, values);
     return llvm::Error::success();
   }
   if (format == pack::Format::F32)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dialects/lfm2/Lfm2.h"
+#include "dialects/lfm2/Factors.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -81,6 +81,30 @@ LogicalResult verifyCacheRows(Operation *op, StringRef name, Value rows,
 // Symbols
 //===----------------------------------------------------------------------===//
 
+/// Factors of a weight: one for each of `count` rows or columns.
+static LogicalResult verifyFactors(WeightOp op, StringRef name, int64_t count) {
+  Attribute attribute = op->getAttr(name);
+  if (!attribute)
+    return success();
+  auto type = cast<RankedTensorType>(op.getType());
+  if (!isa<DenseF32ArrayAttr>(attribute) || !isa<SourceAttr>(op.getSource()) ||
+      (type.getRank() != 1 &&
+       !cast<StoredAttr>(type.getEncoding()).isQuantized()))
+    return op.emitOpError() << "expected " << name
+                            << " to be array<f32>, on vectors and quantized "
+                               "matrices of a #lfm2.source only";
+  ArrayRef<float> factors = factorsOf(op, name);
+  if (int64_t(factors.size()) != count)
+    return op.emitOpError() << "expected " << count << " values of " << name
+                            << ", found " << factors.size();
+  for (auto [index, factor] : llvm::enumerate(factors))
+    if (!(factor > 0) || !std::isfinite(factor))
+      return op.emitOpError()
+             << "expected " << name << " to be positive and finite, value "
+             << index << " is not";
+  return success();
+}
+
 LogicalResult WeightOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape() || !type.getElementType().isF32() ||
@@ -88,6 +112,10 @@ LogicalResult WeightOp::verify() {
     return emitOpError() << "expected a static ranked tensor of f32 with a "
                             "#lfm2.stored encoding, found "
                          << getType();
+  int64_t columns = type.getRank() == 2 ? type.getDimSize(1) : 0;
+  if (failed(verifyFactors(*this, rowFactorsName, type.getDimSize(0))) ||
+      failed(verifyFactors(*this, columnFactorsName, columns)))
+    return failure();
   if (auto source = dyn_cast<SourceAttr>(getSource())) { // (C2)
     if (source.getTensors().empty())
       return emitOpError() << "expected at least one source tensor, found none";

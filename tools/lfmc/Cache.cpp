@@ -2,6 +2,7 @@
 #include "tools/lfmc/Cache.h"
 
 #include "frontend/Errors.h"
+#include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/Progress.h"
 
@@ -122,10 +123,18 @@ static Expected<std::string> compileCached(const std::string &path,
   Expected<std::string> compiler = fileIdentity(executablePath());
   if (!compiler)
     return compiler.takeError();
+  std::string text = flags.calibrate;
+  if (text != "auto" && text != "none") {
+    Expected<std::string> contents = fileIdentity(text);
+    if (!contents)
+      return contents.takeError();
+    text = *contents;
+  }
   std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(), *compiler,
-      *fingerprint, (*target)->name.str(), flags.weights, flags.maxContext,
-      flags.maxPrefill, fmt::join(flags.quant, ","), flags.kvCache);
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(),
+      *compiler, *fingerprint, (*target)->name.str(), flags.weights,
+      flags.maxContext, flags.maxPrefill, fmt::join(flags.quant, ","),
+      flags.kvCache, text, flags.calibrateTokens, flags.quantizer);
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);
@@ -133,6 +142,8 @@ static Expected<std::string> compileCached(const std::string &path,
     return place;
   else
     consumeError(manifest.takeError());
+  if (Error error = chooseQuantizer(flags, *options))
+    return error;
   Progress progress;
   options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
     progress.update(stage, done, total);

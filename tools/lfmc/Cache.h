@@ -21,6 +21,9 @@ llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
 struct CompileFlags {
   std::string target = "host", weights, name, kvCache;
   std::vector<std::string> quant;
+  std::string calibrate = "auto"; ///< or "none", or a text's path
+  std::string quantizer;          ///< name; empty: what fits
+  int64_t calibrateTokens = 0;    ///< 0: what fits
   int64_t maxContext = 0, maxPrefill = 0;
   unsigned jobs = 0;
 

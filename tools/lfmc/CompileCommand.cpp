@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/lfmc/Cache.h"
+#include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
 #include "tools/lfmc/Progress.h"
@@ -30,6 +31,17 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
           "q4/128), or for each group or weight, the last match counts: "
           "q4,head=q6,conv=q8,*layers.0.*=keep")
       ->delimiter(',');
+  command.add_option(
+      "--calibrate", flags.calibrate,
+      "text to quantize 4 bits with, none, or auto: the model's own (auto)");
+  command
+      .add_option("--calibrate-tokens", flags.calibrateTokens,
+                  "tokens to calibrate with (8192; fewer for large models)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--quantizer", flags.quantizer,
+                  "nearest, search or gptq (gptq, if calibrated)")
+      ->check(CLI::IsMember({"nearest", "search", "gptq"}));
   command
       .add_option("--kv-cache", flags.kvCache,
                   "format of cached keys and values: f16 or f32 (f16 with "
@@ -88,6 +100,9 @@ Expected<int> compile(const Flags &flags) {
   Expected<CompileOptions> options = flags.compile.options(flags.checkpoint);
   if (!options)
     return options.takeError();
+  if (flags.emit.empty())
+    if (Error error = chooseQuantizer(flags.compile, *options))
+      return error;
   Progress progress;
   options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
     progress.update(stage, done, total);
@@ -110,9 +125,17 @@ Expected<int> compile(const Flags &flags) {
   double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
-  outs() << fmt::format("{}: package {} for {}, {:.1f} s\n", flags.output,
+  std::string quantized;
+  if (const QuantizerChoice &choice = options->quantizer; choice.calibration)
+    quantized = fmt::format(
+        ", quantized by {} with {} tokens of {}",
+        quantizerName(choice.kind).str(), choice.calibration->tokens,
+        choice.calibration->text == "self" ? "its own"
+                                           : choice.calibration->text);
+  outs() << fmt::format("{}: package {} for {}{}, {:.1f} s\n", flags.output,
                         (*compilation)->name(),
-                        (*compilation)->target().name.str(), seconds);
+                        (*compilation)->target().name.str(), quantized,
+                        seconds);
   return 0;
 }
 

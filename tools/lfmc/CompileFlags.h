@@ -8,9 +8,9 @@
 
 namespace lfmc::cli {
 
-/// Adds --target, --weights, --quant, --max-context, --jobs and, if `prefill`,
-/// --prefill: for commands that take a checkpoint. `flags` must outlive
-/// `command`.
+/// Adds --target, --weights, --quant and what belongs to it, --max-context,
+/// --jobs and, if `prefill`, --prefill: for commands that take a checkpoint.
+/// `flags` must outlive `command`.
 void addCompileFlags(CLI::App &command, CompileFlags &flags,
                      bool prefill = true);
 

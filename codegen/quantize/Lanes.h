@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inner loops of calibration and of the quantizers in Search.h. These work
+// on `lanes` rows at once, a column of them adjacent: [column][lane].
+#ifndef LFMC_CODEGEN_QUANTIZE_LANES_H
+#define LFMC_CODEGEN_QUANTIZE_LANES_H
+
+#include <cstdint>
+
+namespace lfmc {
+
+/// Rows that are quantized side by side, one to a lane of a vector.
+inline constexpr int64_t lanes = 16;
+/// Columns of the largest block.
+inline constexpr int64_t maxBlock = 128;
+
+/// How the values of a block are rounded, by lane: value = scale * code +
+/// minimum, code in [low, high].
+struct LaneGrid {
+  float scale[lanes], inverse[lanes], minimum[lanes];
+  float low, high;
+};
+
+/// A block under work: `n` columns.
+struct LaneBlock {
+  int64_t n;
+  /// [n]: 1 / diagonal of the factor; the weight of an error is its square.
+  const float *weight;
+  /// [n][maxBlock]: column j's error takes factor[j][k] of column k > j; null:
+  /// no feedback.
+  const float *factor;
+  float values[maxBlock][lanes];
+};
+
+/// Rounds the block and adds up the weighted squared errors, by lane.
+/// `codes` and `errors` ([n][lanes]; weighted) may be null.
+void roundLanes(const LaneBlock &block, const LaneGrid &grid, float *loss,
+                float *codes, float *errors);
+
+/// Takes errors ([n][lanes]) times factor out of `columns` later columns:
+/// values[k][lane] -= sum_j errors[j][lane] * factor[k * stride + j].
+void feedLanes(float *values, int64_t columns, const float *errors, int64_t n,
+               const float *factor, int64_t stride);
+
+/// Adds the outer products of `n` rows to the lower triangle of `sums`, [size]
+/// [size] (size: a multiple of 32); what lies above it is not defined. Row t is
+/// rows[t * stride .. + size).
+void addMoments(float *sums, int64_t size, const float *rows, int64_t stride,
+                int64_t n);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_QUANTIZE_LANES_H

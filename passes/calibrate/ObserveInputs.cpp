@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/calibrate/ObserveInputs.h"
+
+#include "dialects/lfm2/Lfm2.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
+
+namespace lfmc {
+namespace {
+
+LogicalResult observe(lfm2::LinearOp linear, func::FuncOp function,
+                      int64_t tokens) {
+  auto param = linear.getWeight().getDefiningOp<lfm2::ParamOp>();
+  if (!param)
+    return linear.emitError("expected a weight that is an lfm2.param");
+  Location loc = linear.getLoc();
+  OpBuilder builder(linear);
+  Value rows = linear.getX();
+  if (linear.getNorm())
+    rows = lfm2::RmsNormOp::create(builder, loc, rows.getType(), rows,
+                                   linear.getNorm(), linear.getEpsAttr());
+  int64_t width = linear.getX().getType().getDimSize(1);
+  auto type = RankedTensorType::get({tokens, 1, width}, builder.getF32Type());
+  OpBuilder top(function);
+  std::string name = observedState(param.getWeight());
+  if (function->getParentOfType<ModuleOp>().lookupSymbol(name))
+    return linear.emitError() << "the symbol @" << name << " is not free";
+  lfm2::StateOp::create(top, loc, top.getStringAttr(name), top.getUnitAttr(),
+                        TypeAttr::get(type), lfm2::CacheLayoutAttr(),
+                        /*offset=*/IntegerAttr(),
+                        /*sym_visibility=*/StringAttr());
+  auto symbol = builder.getDictionaryAttr(builder.getNamedAttr(
+      "lfm2.state", FlatSymbolRefAttr::get(builder.getContext(), name)));
+  unsigned argument = function.getNumArguments();
+  if (failed(function.insertArgument(argument, type, symbol, loc)) ||
+      failed(function.insertResult(function.getNumResults(), type, symbol)))
+    return failure();
+  Value written = lfm2::CacheWriteOp::create(builder, loc, type, rows,
+                                             function.getArgument(argument),
+                                             function.getArgument(1));
+  auto end = cast<func::ReturnOp>(function.front().getTerminator());
+  end.getOperandsMutable().append(written);
+  return success();
+}
+
+} // namespace
+
+std::string observedState(llvm::StringRef weight) {
+  return "observed." + weight.str();
+}
+
+LogicalResult observeInputs(ModuleOp module) {
+  auto function = module.lookupSymbol<func::FuncOp>("prefill");
+  auto tokens = function
+                    ? function->getAttrOfType<IntegerAttr>("lfm2.max_tokens")
+                    : IntegerAttr();
+  if (!tokens)
+    return module.emitError("expected a function @prefill with "
+                            "lfm2.max_tokens");
+  SmallVector<lfm2::LinearOp> linears;
+  function.walk([&](lfm2::LinearOp linear) { linears.push_back(linear); });
+  for (lfm2::LinearOp linear : linears)
+    if (failed(observe(linear, function, tokens.getInt())))
+      return failure();
+  return success();
+}
+
+} // namespace lfmc

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/Calibrate.h"
+
+#include "frontend/Errors.h"
+#include "passes/calibrate/ObserveInputs.h"
+#include "tools/lfmc/Commands.h"
+#include "tools/lfmc/Loader.h"
+#include "tools/lfmc/Progress.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Parallel.h"
+#include "llvm/Support/Path.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+using namespace llvm;
+
+namespace lfmc::cli {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+
+// Of the rows that one thread keeps.
+constexpr int64_t observedBytes = 256 << 20;
+constexpr int64_t longest = 512, shortest = 32;
+
+// Tokens of a sequence whose rows fit `observedBytes`.
+int64_t sequenceLength(const ModelConfig &config) {
+  int64_t width = config.numLayers * (3 * config.hiddenSize + config.ffnWidth);
+  int64_t length = longest;
+  while (length > 128 && length * width * 4 > observedBytes)
+    length /= 2;
+  return std::min(length, config.maxPositionEmbeddings);
+}
+
+// A directory that goes with this object.
+struct TemporaryDirectory {
+  SmallString<128> path;
+  ~TemporaryDirectory() {
+    if (!path.empty())
+      sys::fs::remove_directories(path);
+  }
+};
+
+// Memory of 64-byte alignment, zeroed.
+struct Memory {
+  std::unique_ptr<uint8_t, decltype(&std::free)> data{nullptr, std::free};
+  bool allocate(uint64_t bytes) {
+    bytes = alignTo(bytes + 64, 64);
+    data.reset(static_cast<uint8_t *>(std::aligned_alloc(64, bytes)));
+    if (data)
+      std::memset(data.get(), 0, bytes);
+    return data != nullptr;
+  }
+};
+
+// One sequence at a time through a program, on one thread.
+class Reader {
+public:
+  bool open(const lfm_program &of) {
+    program = &of;
+    return state.allocate(of.state_bytes) && arena.allocate(of.arena_bytes) &&
+           output.allocate(uint64_t(of.max_prefill) * of.hidden_size * 4);
+  }
+
+  void read(const Tokens &tokens, const uint8_t *weights) {
+    for (int32_t i = 0; i < program->state_count; ++i)
+      if (const lfm_state_info &info = program->states[i];
+          info.bytes_per_token == 0)
+        std::memset(state.data.get() + info.offset, 0, info.bytes);
+    // A team of one passes every barrier.
+    lfm_sync sync = {};
+    sync.barrier = [](lfm_sync *sync, int32_t parity) {
+      sync->ticket[parity].next = 0;
+    };
+    count = int64_t(tokens.size());
+    lfm_args args = {weights,
+                     state.data.get(),
+                     arena.data.get(),
+                     tokens.data(),
+                     rows(-1),
+                     count,
+                     0};
+    program->prefill(&args, &sync, 0);
+  }
+
+  /// Of the last sequence: a state's rows, or, for -1, the hidden ones.
+  float *rows(int64_t offset) const {
+    return reinterpret_cast<float *>(offset < 0 ? output.data.get()
+                                                : state.data.get() + offset);
+  }
+  int64_t count = 0;
+
+private:
+  const lfm_program *program = nullptr;
+  Memory state, arena, output;
+};
+
+class Calibrator {
+public:
+  Calibrator(const CalibrationOptions &options) : options(options) {}
+
+  Error open(const std::string &checkpoint);
+  Expected<std::shared_ptr<const Calibration>> run();
+
+private:
+  Error findInputs();
+  Expected<std::vector<Tokens>> ownTokens(int64_t wanted);
+  Expected<std::vector<Tokens>> textTokens(int64_t wanted);
+  Error observe(ArrayRef<Tokens> sequences);
+
+  const CalibrationOptions &options;
+  Progress progress;
+  uint64_t parameters = 0;
+  int64_t length = 0; // tokens of a sequence
+  std::optional<Model> model;
+  std::unique_ptr<sys::fs::mapped_file_region> weights;
+  std::unique_ptr<Calibration> result;
+  std::vector<int64_t> offsets; // of the rows, by input; -1: hidden rows
+};
+
+Error Calibrator::open(const std::string &checkpoint) {
+  Expected<Checkpoint> opened = Checkpoint::open(checkpoint);
+  if (!opened)
+    return opened.takeError();
+  parameters = opened->config().parameterCount();
+  length = sequenceLength(opened->config());
+  CompileOptions compile;
+  compile.checkpoint = checkpoint;
+  compile.name = "observed";
+  compile.observe = true;
+  compile.maxContext = compile.maxPrefill = length;
+  compile.jobs = options.jobs;
+  compile.cacheDir = cacheDirectory() + "/kernels";
+  compile.progress = [&](const char *stage, uint64_t done, uint64_t total) {
+    progress.update(std::string("calibration: ") + stage, done, total);
+  };
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(compile);
+  if (!compilation)
+    return compilation.takeError();
+  Expected<Installation> installation = Installation::find(executablePath());
+  if (!installation)
+    return installation.takeError();
+  if (Error error = (*compilation)->lower())
+    return error;
+  TemporaryDirectory directory;
+  sys::fs::createUniquePath(cacheDirectory() + "/calibration-%%%%%%%%",
+                            directory.path, /*MakeAbsolute=*/false);
+  if (Error error =
+          (*compilation)
+              ->writePackage(directory.path, /*force=*/true, *installation))
+    return error;
+  Expected<Model> loaded = openModel(directory.path);
+  if (!loaded)
+    return loaded.takeError();
+  model = std::move(*loaded);
+  Expected<sys::fs::file_t> file =
+      sys::fs::openNativeFileForRead(model->weightsPath);
+  if (!file)
+    return file.takeError();
+  std::error_code code;
+  weights = std::make_unique<sys::fs::mapped_file_region>(
+      *file, sys::fs::mapped_file_region::readonly, model->info.weights_bytes,
+      0, code);
+  sys::fs::closeFile(*file);
+  if (code)
+    return makeError("cannot map {}: {}", model->weightsPath, code.message());
+  return findInputs();
+}
+
+// Every state that the observation declared, and the head, which reads the rows
+// that @prefill returns.
+Error Calibrator::findInputs() {
+  std::vector<Calibration::Input> inputs;
+  std::string prefix = observedState(""), head = "lm_head";
+  const lfm_program &program = *model->program;
+  auto add = [&](StringRef weight, int64_t columns, int64_t offset) {
+    if (columns % 32) // no block divides it: it cannot be quantized
+      return;
+    inputs.push_back({weight.str(), columns});
+    offsets.push_back(offset);
+  };
+  for (int32_t i = 0; i < program.state_count; ++i) {
+    const lfm_state_info &info = program.states[i];
+    if (StringRef name = info.name; name.consume_front(prefix))
+      add(name, int64_t(info.bytes) / (length * 4), int64_t(info.offset));
+  }
+  bool untied = llvm::any_of(model->manifest.at("weights"), [&](const Json &w) {
+    return w.at("name") == head;
+  });
+  add(untied ? head : "embed", program.hidden_size, -1);
+  Expected<std::unique_ptr<Calibration>> created =
+      Calibration::create(std::move(inputs));
+  if (!created)
+    return created.takeError();
+  result = std::move(*created);
+  return Error::success();
+}
+
+Expected<std::vector<Tokens>> Calibrator::ownTokens(int64_t wanted) {
+  std::vector<Tokens> sequences(std::max<int64_t>(1, wanted / length));
+  std::mutex mutex;
+  std::string failure;
+  uint64_t done = 0;
+  parallelFor(0, sequences.size(), [&](size_t i) {
+    Expected<Session> session = createSession(*model, /*threads=*/1);
+    std::string message;
+    if (!session) {
+      message = toString(session.takeError());
+    } else {
+      Tokens &tokens = sequences[i];
+      tokens = {std::max(model->info.bos, 0)};
+      lfm_generate_params params;
+      lfm_generate_params_default(&params);
+      params.sampling = {/*temperature=*/1,
+                         /*top_k=*/0,
+                         /*top_p=*/0,
+                         /*min_p=*/0,
+                         /*repetition_penalty=*/0,
+                         /*seed=*/i};
+      params.max_tokens = int32_t(length - 1);
+      params.flags = LFM_GENERATE_IGNORE_EOS;
+      auto keep = [](void *user, int32_t token, const char *, size_t) {
+        if (token >= 0)
+          static_cast<Tokens *>(user)->push_back(token);
+        return 0;
+      };
+      if (length > 1)
+        if (Error error =
+                session->check(lfm_generate(session->get(), &tokens[0], 1,
+                                            &params, keep, &tokens, nullptr)))
+          message = toString(std::move(error));
+    }
+    std::lock_guard lock(mutex);
+    if (failure.empty())
+      failure = message;
+    progress.update("calibration: writing", ++done, sequences.size());
+  });
+  if (!failure.empty())
+    return makeError("{}", failure);
+  return sequences;
+}
+
+Expected<std::vector<Tokens>> Calibrator::textTokens(int64_t wanted) {
+  auto text = MemoryBuffer::getFile(options.textPath);
+  if (!text)
+    return makeError("cannot read {}: {}", options.textPath,
+                     text.getError().message());
+  Expected<Tokens> all = model->tokenize((*text)->getBuffer(), 0);
+  if (!all)
+    return all.takeError();
+  int64_t size = int64_t(all->size());
+  if (size < shortest)
+    return makeError("{} has {} tokens, expected at least {} to calibrate with",
+                     options.textPath, size, shortest);
+  bool begin = model->info.bos >= 0;
+  int64_t each = std::min(length - begin, size), pieces = size / each;
+  int64_t count = std::clamp<int64_t>(wanted / length, 1, pieces);
+  std::vector<Tokens> sequences(count);
+  for (int64_t i = 0; i < count; ++i) {
+    // Spread over the whole text.
+    auto from = all->begin() + i * pieces / count * each;
+    if (begin)
+      sequences[i].push_back(model->info.bos);
+    sequences[i].insert(sequences[i].end(), from, from + each);
+  }
+  return sequences;
+}
+
+Error Calibrator::observe(ArrayRef<Tokens> sequences) {
+  size_t team = std::min<size_t>(parallel::strategy.compute_thread_count(),
+                                 sequences.size());
+  std::vector<Reader> readers(team);
+  for (Reader &reader : readers)
+    if (!reader.open(*model->program))
+      return makeError("no memory to read a sequence of {} tokens", length);
+  std::vector<std::pair<size_t, int64_t>> sums;
+  for (size_t input = 0; input < offsets.size(); ++input)
+    for (int64_t group = 0; group < result->groups(input); ++group)
+      sums.emplace_back(input, group);
+  const auto *data = reinterpret_cast<const uint8_t *>(weights->const_data());
+  for (size_t first = 0; first < sequences.size(); first += team) {
+    progress.update("calibration: reading", first, sequences.size());
+    size_t count = std::min(team, sequences.size() - first);
+    parallelFor(0, count,
+                [&](size_t i) { readers[i].read(sequences[first + i], data); });
+    // In the order of the sequences, whatever the number of threads.
+    parallelFor(0, sums.size(), [&](size_t i) {
+      auto [input, group] = sums[i];
+      for (size_t r = 0; r < count; ++r)
+        result->add(input, group, readers[r].rows(offsets[input]),
+                    readers[r].count);
+    });
+  }
+  for (const Tokens &tokens : sequences)
+    result->tokens += int64_t(tokens.size());
+  return Error::success();
+}
+
+Expected<std::shared_ptr<const Calibration>> Calibrator::run() {
+  bool own = options.textPath.empty();
+  int64_t wanted =
+      options.tokens ? options.tokens : calibrationTokens(parameters, own);
+  parallel::strategy = hardware_concurrency(options.jobs);
+  Expected<std::vector<Tokens>> sequences =
+      own ? ownTokens(wanted) : textTokens(wanted);
+  if (!sequences)
+    return sequences.takeError();
+  if (Error error = observe(*sequences))
+    return std::move(error);
+  if (std::string weight = result->notFinite(); !weight.empty())
+    return makeError("calibration: what meets weight @{} is not finite",
+                     weight);
+  result->text = own ? "self" : sys::path::filename(options.textPath).str();
+  return std::shared_ptr<const Calibration>(std::move(result));
+}
+
+} // namespace
+
+int64_t calibrationTokens(uint64_t parameters, bool ownText) {
+  // A written token reads the model once, a given one shares that with others.
+  double reads = ownText ? 5e11 : 5e12;
+  return std::clamp<int64_t>(
+      int64_t(reads / double(std::max<uint64_t>(parameters, 1))), longest,
+      8192);
+}
+
+Expected<std::shared_ptr<const Calibration>>
+calibrate(const std::string &checkpoint, const CalibrationOptions &options) {
+  Calibrator calibrator(options);
+  if (Error error = calibrator.open(checkpoint))
+    return std::move(error);
+  return calibrator.run();
+}
+
+Error chooseQuantizer(const CompileFlags &flags, CompileOptions &options) {
+  if (options.quant.empty())
+    return Error::success();
+  // Rounding to nearest is all that 8 and 6 bits need, unless asked for more.
+  bool fourBits = llvm::any_of(options.quant, [](StringRef scheme) {
+    return scheme.substr(scheme.rfind('=') + 1).starts_with("q4");
+  });
+  bool measure =
+      flags.calibrate != "none" &&
+      (fourBits || !flags.quantizer.empty() || flags.calibrate != "auto");
+  QuantizerChoice &choice = options.quantizer;
+  choice.kind = measure ? QuantizerKind::Gptq : QuantizerKind::Nearest;
+  for (QuantizerKind kind :
+       {QuantizerKind::Nearest, QuantizerKind::Search, QuantizerKind::Gptq})
+    if (flags.quantizer == quantizerName(kind))
+      choice.kind = kind;
+  if (choice.kind == QuantizerKind::Gptq && !measure)
+    return makeError("the quantizer gptq needs --calibrate auto or a text");
+  if (choice.kind == QuantizerKind::Nearest || !measure)
+    return Error::success();
+  CalibrationOptions calibration;
+  if (flags.calibrate != "auto")
+    calibration.textPath = flags.calibrate;
+  calibration.tokens = flags.calibrateTokens;
+  calibration.jobs = flags.jobs;
+  Expected<std::shared_ptr<const Calibration>> measured =
+      calibrate(options.checkpoint, calibration);
+  if (!measured)
+    return measured.takeError();
+  choice.calibration = std::move(*measured);
+  return Error::success();
+}
+
+} // namespace lfmc::cli
