@@ -58,12 +58,6 @@ Format formatOf(lfm2::StoredKind kind) {
   }
 }
 
-Format formatOf(DType type) {
-  return type == DType::F32    ? Format::F32
-         : type == DType::BF16 ? Format::BF16
-                               : Format::F16;
-}
-
 Expected<PlannedWeight> planStorage(lfm2::WeightOp op) {
   PlannedWeight weight;
   weight.name = op.getSymName().str();

@@ -68,8 +68,8 @@ float blockValue(const BlockScale &scale, int8_t code) {
   return fromHalf(scale.scale) * code + fromHalf(scale.minimum);
 }
 
-void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
-             int8_t *codes, BlockScale *scales) {
+static void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
+                    int8_t *codes, BlockScale *scales) {
   auto [index, inPiece] = locate(matrix, row);
   const Matrix::Piece &piece = matrix.pieces[index];
   if (!holdsCodes(piece.format, blocks))
@@ -78,6 +78,26 @@ void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
   for (int64_t c = 0; c < matrix.columns; c += n)
     keepCodes(piece.format, piece.data, (inPiece * matrix.columns + c) / n,
               blocks, codes + c, scales[c / n]);
+}
+
+std::optional<BadElement> quantizeRows(const Matrix &matrix,
+                                       const std::vector<int64_t> &rows,
+                                       const Blocks &blocks,
+                                       const RowQuantizer &quantizer,
+                                       int8_t *codes, BlockScale *scales) {
+  const int64_t columns = matrix.columns, perRow = columns / blocks.block;
+  std::vector<float> values(rows.size() * columns);
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (auto bad = readRow(matrix, rows[i], values.data() + i * columns))
+      return bad;
+  int64_t bad = quantizer.quantize(values.data(), int64_t(rows.size()), columns,
+                                   blocks, codes, scales);
+  if (bad >= 0)
+    return badElementOf(matrix, rows[bad / columns], bad % columns,
+                        values[bad]);
+  for (size_t i = 0; i < rows.size(); ++i)
+    keepRow(matrix, rows[i], blocks, codes + i * columns, scales + i * perRow);
+  return std::nullopt;
 }
 
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
@@ -174,27 +194,17 @@ packQuantized(const Matrix &matrix, const Panels &panels, const Blocks &blocks,
   };
   // Quantizers work on several rows at once; panels may be narrow.
   const int64_t step = std::max<int64_t>(1, 16 / rows);
-  std::vector<float> values(step * rows * columns);
   PanelCodes codes;
-  codes.codes.resize(values.size());
-  codes.scales.resize(values.size() / blocks.block);
+  codes.codes.resize(step * rows * columns);
+  codes.scales.resize(codes.codes.size() / blocks.block);
   for (int64_t panel = part.beginPanel; panel < part.endPanel; panel += step) {
     int64_t count = std::min(step, part.endPanel - panel) * rows;
+    std::vector<int64_t> indices(count);
     for (int64_t r = 0; r < count; ++r)
-      if (auto bad = readRow(matrix, rowOf(panel + r / rows, r % rows),
-                             values.data() + r * columns))
-        return bad;
-    int64_t bad = quantizer.quantize(values.data(), count, columns, blocks,
-                                     codes.codes.data(), codes.scales.data());
-    if (bad >= 0) {
-      int64_t r = bad / columns;
-      return badElementOf(matrix, rowOf(panel + r / rows, r % rows),
-                          bad % columns, values[bad]);
-    }
-    for (int64_t r = 0; r < count; ++r)
-      keepRow(matrix, rowOf(panel + r / rows, r % rows), blocks,
-              codes.codes.data() + r * columns,
-              codes.scales.data() + r * (columns / blocks.block));
+      indices[r] = rowOf(panel + r / rows, r % rows);
+    if (auto bad = quantizeRows(matrix, indices, blocks, quantizer,
+                                codes.codes.data(), codes.scales.data()))
+      return bad;
     for (int64_t first = 0; first < count; first += rows)
       to = Layout(codes, first, panels, blocks, columns).write(to);
   }

@@ -38,10 +38,15 @@ bool quantizeBlock(const float *values, const Blocks &blocks, int8_t *codes,
 /// scale * code + minimum.
 float blockValue(const BlockScale &scale, int8_t code);
 
-/// Replaces the codes and factors of row `row` of the stacked matrix by those
-/// that it has in GGUF's blocks, where `blocks` can hold them (see keepCodes).
-void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
-             int8_t *codes, BlockScale *scales);
+/// Codes and factors, [rows][columns] and [rows][columns / block], of rows of the
+/// stacked matrix: those that they have in GGUF's blocks where `blocks` can hold
+/// them (see keepCodes), else the quantizer's. Returns an element that is not
+/// finite or that makes a factor too large for f16, if any.
+std::optional<BadElement> quantizeRows(const Matrix &matrix,
+                                       const std::vector<int64_t> &rows,
+                                       const Blocks &blocks,
+                                       const RowQuantizer &quantizer,
+                                       int8_t *codes, BlockScale *scales);
 
 /// The stored form cut into parts of whole panels of about `bytes` bytes.
 std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,

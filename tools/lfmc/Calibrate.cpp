@@ -73,9 +73,13 @@ public:
           info.bytes_per_token == 0)
         std::memset(state.data.get() + info.offset, 0, info.bytes);
     // A team of one passes every barrier.
+    lfm_ticket tickets[2] = {};
     lfm_sync sync = {};
+    sync.tickets[0] = &tickets[0];
+    sync.tickets[1] = &tickets[1];
+    sync.threads = 1;
     sync.barrier = [](lfm_sync *sync, int32_t parity) {
-      sync->ticket[parity].next = 0;
+      sync->tickets[parity]->next = 0;
     };
     count = int64_t(tokens.size());
     lfm_args args = {weights,

@@ -2,6 +2,7 @@
 //
 // GGUF's blocks against the values that the reference package gives them.
 #include "codegen/pack/Dequantize.h"
+#include "codegen/pack/RowQuantizer.h"
 
 #include "codegen/pack/Plan.h"
 #include "frontend/Gguf.h"
@@ -127,11 +128,13 @@ TEST(KeepCodes, LeavesOutWhatKernelsDoNotTake) {
   Matrix matrix;
   matrix.columns = 32;
   matrix.pieces = {{block.data(), 1, Format::Q8_0}};
-  EXPECT_FALSE(quantizeRow(matrix, 0, {32, 8}, codes, &scale));
+  EXPECT_FALSE(
+      quantizeRows(matrix, {0}, {32, 8}, NearestQuantizer(), codes, &scale));
   EXPECT_EQ(codes[5], -127);
   block[1] = 0x7c; // an infinite scale
   EXPECT_FALSE(keepCodes(Format::Q8_0, block.data(), 0, {32, 8}, codes, scale));
-  auto bad = quantizeRow(matrix, 0, {32, 8}, codes, &scale);
+  auto bad =
+      quantizeRows(matrix, {0}, {32, 8}, NearestQuantizer(), codes, &scale);
   ASSERT_TRUE(bad);
   EXPECT_EQ(bad->index, 0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "PackFixture.h"
 
-#include "codegen/pack/Quantize.h"
+#include "codegen/pack/RowQuantizer.h"
 
 #include <cmath>
 #include <random>
@@ -141,7 +141,8 @@ TEST_P(QuantizedLayout, HoldsEveryRoundedElement) {
   uint8_t *to = bytes.data();
   for (const Part &part :
        partitionQuantized(panels, rows, columns, blocks, 1000)) {
-    EXPECT_FALSE(packQuantized(matrix, panels, blocks, part, to));
+    EXPECT_FALSE(
+        packQuantized(matrix, panels, blocks, NearestQuantizer(), part, to));
     to +=
         (part.endPanel - part.beginPanel) * panels.rows * blocks.bytes(columns);
   }
@@ -149,7 +150,8 @@ TEST_P(QuantizedLayout, HoldsEveryRoundedElement) {
   for (int64_t row = 0; row < rows; ++row) {
     std::vector<int8_t> codes(columns);
     std::vector<BlockScale> scales(columns / blocks.block);
-    ASSERT_FALSE(quantizeRow(matrix, row, blocks, codes.data(), scales.data()));
+    ASSERT_FALSE(quantizeRows(matrix, {row}, blocks, NearestQuantizer(),
+                              codes.data(), scales.data()));
     for (int64_t column = 0; column < columns; ++column)
       ASSERT_EQ(stored(bytes, panels, blocks, rows, columns, row, column),
                 blockValue(scales[column / blocks.block], codes[column]))
@@ -173,7 +175,8 @@ TEST_F(PackTest, NamesTheElementWhoseScaleIsTooLarge) {
       "lfm2.weight @w : tensor<4x32xf32, #lfm2.stored<q8 block 32, <rows = "
       "2, depth = 4>>> = #lfm2.source<\"w\"> at 16384");
   EXPECT_NE(message.find("'w'"), std::string::npos) << message;
-  EXPECT_NE(message.find("element 300000000 at [2, 5]"), std::string::npos) << message;
+  EXPECT_NE(message.find("element 300000000 at [2, 5]"), std::string::npos)
+      << message;
   EXPECT_NE(message.find("too large to be stored as a scale of f16"),
             std::string::npos)
       << message;
