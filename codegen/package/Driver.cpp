@@ -130,7 +130,11 @@ Error Compilation::import() {
     maxPrefill = std::min<int64_t>(512, maxContext);
   ImportOptions importing;
   importing.weights = options.weights;
-  importing.cacheF16 = options.cacheF16.value_or(!options.quant.empty());
+  bool quantized = !options.quant.empty();
+  if (!options.weights)
+    for (const TensorInfo &info : checkpoint->tensors().tensors())
+      quantized |= dtypeElements(info.dtype) > 1;
+  importing.cacheF16 = options.cacheF16.value_or(quantized);
   importing.maxContext = maxContext;
   importing.maxPrefill = maxPrefill;
   module = importLfm2(context, *checkpoint, importing);
@@ -185,14 +189,14 @@ void Compilation::remarkRounded() {
       bool kept =
           pack::holdsCodes(pack::formatOf(dtype), pack::blocksOf(stored));
       if (dtypeElements(dtype) > 1 && (!kept || dtype == DType::Q4_K))
-        ++counts[fmt::format("{} {} {}", std::string_view(dtypeName(dtype)),
-                             kept ? "as codes of" : "rounded again, as", kind)];
+        ++counts[fmt::format(
+            "of type {} {} {}", std::string_view(dtypeName(dtype)),
+            kept ? "keep their codes in" : "are rounded to", kind)];
     }
   }
   for (const auto &[how, count] : counts)
     if (options.remark)
-      options.remark(fmt::format(
-          "tensors stored in another form: {} of type {}", count, how));
+      options.remark(fmt::format("{} tensors {}", count, how));
 }
 
 Json Compilation::quantizationJson() const {
