@@ -3,6 +3,7 @@
 
 #include "codegen/llvm/Emit.h"
 #include "codegen/llvm/Program.h"
+#include "codegen/llvm/micro/Micro.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
@@ -19,7 +20,7 @@ namespace {
 
 using Bytes = llvm::SmallVector<char, 0>;
 
-/// Bump when the Halide kernels or their calling convention change: compiled
+/// Bump when the microkernels or their calling convention change: compiled
 /// kernels are cached by parameters, target and this number.
 constexpr int kernelVersion = 3;
 
@@ -45,7 +46,7 @@ llvm::Expected<Bytes> compileKernel(const std::string &symbol,
     return llvm::createStringError("temporary file: %s",
                                    error.message().c_str());
   std::string message =
-      halide::emit(kernel, symbol, target.halide.str(), what, path.c_str());
+      emitMicro(kernel, symbol, target, what, path.c_str());
   llvm::Expected<Bytes> bytes =
       message.empty() ? readFile(path)
                       : llvm::createStringError("kernel %s", message.c_str());
@@ -73,7 +74,9 @@ std::string cachePath(const CodegenOptions &options,
       llvm::sys::fs::create_directories(options.cacheDir))
     return "";
   uint64_t key = llvm::xxh3_64bits(
-      (options.target->halide + "\n" + llvm::Twine(kernelVersion)).str());
+      (options.target->name + "\n" + options.target->halide + "\n" +
+       llvm::Twine(kernelVersion))
+          .str());
   llvm::SmallString<128> path(options.cacheDir);
   llvm::sys::path::append(path,
                           symbol + "_" + llvm::utohexstr(key, true, 16) + ".o");

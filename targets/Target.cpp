@@ -14,6 +14,12 @@ static const Target targets[] = {
     {"x86-64-v3", "x86-64 with AVX2, FMA, F16C", "x86_64-unknown-linux-gnu",
      "x86-64-v3", "", "x86-64-linux-sse41-avx-avx2-f16c-fma",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3, 8, 16, 32 << 10, 512 << 10},
+    {"x86-64-v3-vnni",
+     "x86-64-v3 with AVX-VNNI: Alder Lake, Sierra Forest, Zen 5",
+     "x86_64-unknown-linux-gnu", "x86-64-v3", "+avxvnni",
+     "x86-64-linux-sse41-avx-avx2-f16c-fma",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_AVX_VNNI, 8, 16, 32 << 10,
+     512 << 10},
     {"x86-64-v4", "x86-64 with AVX-512 F/BW/CD/DQ/VL",
      "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake",
@@ -26,6 +32,14 @@ static const Target targets[] = {
      "avx512_cannonlake-avx512_zen4",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE,
      16, 32, 32 << 10, 1 << 20},
+    {"x86-64-amx", "x86-64-v4-vnni with AMX-INT8: Sapphire Rapids",
+     "x86_64-unknown-linux-gnu", "x86-64-v4",
+     "-prefer-256-bit,+avx512vnni,+amx-tile,+amx-int8",
+     "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
+     "avx512_cannonlake-avx512_zen4",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |
+         LFM_CPU_AMX_INT8,
+     16, 32, 48 << 10, 2 << 20},
 };
 
 llvm::ArrayRef<Target> allTargets() { return targets; }
@@ -51,6 +65,10 @@ bool runsOnHost(const Target &target) {
   if ((need & LFM_CPU_AVX512_ICELAKE) &&
       !all({"avx512vnni", "avx512ifma", "avx512vbmi", "avx512vbmi2",
             "avx512bitalg", "avx512vpopcntdq", "gfni", "vaes", "vpclmulqdq"}))
+    return false;
+  if ((need & LFM_CPU_AVX_VNNI) && !all({"avxvnni"}))
+    return false;
+  if ((need & LFM_CPU_AMX_INT8) && !all({"amx-tile", "amx-int8"}))
     return false;
   return true;
 }

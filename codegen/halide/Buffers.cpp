@@ -3,58 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace lfmc::halide {
-
-// Halide indexes buffers with 32-bit integers.
-static constexpr int64_t sizeLimit = int64_t(1) << 30;
-
-void Params::fail(const std::string &message) const {
-  throw ParameterError(
-      fmt::format("microkernel '{}': {}", kernel.family, message));
-}
-
-int Params::integer(const std::string &name, int64_t otherwise, int64_t low,
-                    int64_t high) const {
-  read.insert(name);
-  auto it = kernel.ints.find(name);
-  int64_t value = it == kernel.ints.end() ? otherwise : it->second;
-  if (value < low || value > high)
-    fail(fmt::format("parameter '{}' is {}, expected {} to {}", name, value,
-                     low, high));
-  return static_cast<int>(value);
-}
-
-int Params::size(const std::string &name) const {
-  if (!kernel.ints.count(name))
-    fail(fmt::format("parameter '{}' is missing", name));
-  return integer(name, 0, 1, sizeLimit);
-}
-
-int Params::size(const std::string &name, int64_t otherwise) const {
-  return integer(name, otherwise, 1, sizeLimit);
-}
-
-float Params::real(const std::string &name) const {
-  read.insert(name);
-  auto it = kernel.doubles.find(name);
-  if (it == kernel.doubles.end())
-    fail(fmt::format("parameter '{}' is missing", name));
-  if (!std::isfinite(static_cast<float>(it->second)))
-    fail(fmt::format("parameter '{}' is {}, expected a finite float", name,
-                     it->second));
-  return static_cast<float>(it->second);
-}
-
-void Params::checkAllRead() const {
-  for (const auto &[name, value] : kernel.ints)
-    if (!read.count(name))
-      fail(fmt::format("unknown parameter '{}' (value {})", name, value));
-  for (const auto &[name, value] : kernel.doubles)
-    if (!read.count(name))
-      fail(fmt::format("unknown parameter '{}' (value {})", name, value));
-}
 
 Storage storageParam(const Params &params, const std::string &name,
                      std::initializer_list<Storage> allowed) {
@@ -70,16 +19,18 @@ Storage storageParam(const Params &params, const std::string &name,
 Machine machineOf(const Halide::Target &target) {
   using Halide::Target;
   Machine machine{target.natural_vector_size(Halide::Float(32)), 16,
-                  Dot::Signed};
+                  Dot::Signed, true};
   if (target.arch == Target::ARM || target.arch == Target::Hexagon ||
       target.has_feature(Target::AVX512) || machine.lanes == 16)
     machine.registers = 32;
-  if (target.arch == Target::X86)
+  if (target.arch == Target::X86) {
+    machine.fused = target.has_feature(Target::FMA) || machine.lanes == 16;
     machine.dot =
         target.features_any_of({Target::AVX512_Zen4, Target::AVX512_Zen5,
                                 Target::AVX512_SapphireRapids})
             ? Dot::Unsigned
             : Dot::Pairs;
+  }
   return machine;
 }
 

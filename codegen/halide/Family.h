@@ -1,56 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the kernel families share: checked parameters, the machine's vector
-// shape, and pinned buffers. Private to codegen/halide.
+// What the kernel families share: the machine's vector shape and pinned
+// buffers. Private to codegen/halide.
 #ifndef LFMC_CODEGEN_HALIDE_FAMILY_H
 #define LFMC_CODEGEN_HALIDE_FAMILY_H
 
-#include "codegen/halide/MicroKernel.h"
+#include "codegen/halide/Params.h"
 
 #include <Halide.h>
 
 #include <initializer_list>
-#include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace lfmc::halide {
-
-/// A parameter is missing, unknown or out of range. emit() turns it into its
-/// message.
-struct ParameterError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-/// Read access to a kernel's parameters. Every getter checks the range and
-/// remembers the name; checkAllRead() then rejects names that no getter asked
-/// for, so a misspelt optional parameter is an error.
-class Params {
-public:
-  explicit Params(const MicroKernel &kernel) : kernel(kernel) {}
-
-  /// A required integer in [1, limit]: an extent or a stride.
-  int size(const std::string &name) const;
-  /// The same with a default.
-  int size(const std::string &name, int64_t otherwise) const;
-  /// An integer in [low, high].
-  int integer(const std::string &name, int64_t otherwise, int64_t low,
-              int64_t high) const;
-  bool flag(const std::string &name) const {
-    return integer(name, 0, 0, 1) != 0;
-  }
-  /// A required finite float.
-  float real(const std::string &name) const;
-
-  /// Throws ParameterError "family: message".
-  [[noreturn]] void fail(const std::string &message) const;
-  void checkAllRead() const;
-
-private:
-  const MicroKernel &kernel;
-  mutable std::set<std::string> read;
-};
 
 /// Element types of stored values, as the integer parameters spell them.
 enum class Storage { F32 = 0, BF16 = 1, F16 = 2 };
@@ -71,6 +34,7 @@ struct Machine {
   int lanes;     // f32 values in a vector register
   int registers; // vector registers
   Dot dot;
+  bool fused; // multiplies and adds in one rounding
 };
 
 Machine machineOf(const Halide::Target &target);

@@ -7,9 +7,9 @@
 //       (xs[t][b] * (sum over k in b of (code - offset) * xq[t][k])) * s[r][b]
 //       (+ (xs[t][b] * xsum[t][b]) * m[r][b] for q4m)
 // The inner sums are exact integers; the outer one is one f32 fused
-// multiply-add (v2: multiplication and addition) per block in the same order
-// for every number of tokens, so that a token has the same bits alone and in a
-// tile. Panels, swiglu, residual and bias are those of `linear`.
+// multiply-add (v2: multiplication and addition) per block, for q4m one for the
+// scale and then one for the minimum, in the same order for every number of
+// tokens, so that a token has the same bits alone and in a tile. Panels, swiglu, residual and bias are those of `linear`.
 //
 // xq, xs and xsum point into token 0's row at the call's first column and
 // block; the rows lie x_stride_bytes apart (default: dense rows of `width`
@@ -30,35 +30,6 @@ using namespace Halide;
 namespace lfmc::halide {
 
 namespace {
-
-struct Shape {
-  int tokens, xStride, yStride, resStride, columns, out; // out: per panel
-  bool residual, swiglu, bias;
-};
-
-Shape readShape(const Params &params, const QuantizedPanels &panels) {
-  Shape s;
-  s.tokens = params.size("tokens", 1);
-  s.residual = params.flag("residual");
-  s.swiglu = params.flag("swiglu");
-  s.bias = params.flag("bias");
-  if (s.swiglu && panels.rows % 2)
-    params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
-  if (s.swiglu && s.residual)
-    params.fail("parameters 'swiglu' and 'residual' exclude each other");
-  s.out = s.swiglu ? panels.rows / 2 : panels.rows;
-  s.columns = panels.panels * s.out;
-  const int width = params.size("width", panels.k);
-  if (width % activationBlock)
-    params.fail("parameter 'width' must be a multiple of 32");
-  s.xStride = params.size("x_stride_bytes",
-                          width + int64_t(width) / activationBlock * 8);
-  if (s.xStride % 4)
-    params.fail("parameter 'x_stride_bytes' must be a multiple of 4");
-  s.yStride = params.size("y_stride", s.columns);
-  s.resStride = params.size("res_stride", s.yStride);
-  return s;
-}
 
 // Codes as the machine's multiplication wants them, in one or two parts that
 // add up to code - offset: each a Func u8 or i8 (j, r, i, s, p) and the factor
@@ -116,7 +87,7 @@ std::vector<Argument> linearQArguments(const Params &params) {
 
 Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   const QuantizedPanels w(params, "k", true);
-  const Shape s = readShape(params, w);
+  const LinearQShape s(params, w);
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
   const int vector = dividingLanes(w.rows, machine.lanes);
   ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});
@@ -165,12 +136,17 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   }
   RDom all(0, blocks, "all");
   acc(r, t, p) = 0.0f;
-  Expr term = strict_float(cast<float>(sum(r, t, all, p)) * xs(all, t)) *
-              w.scale(r, all, p);
+  Expr next = acc(r, t, p);
+  auto addTerm = [&](Expr value, Expr factor) {
+    next += strict_float(cast<float>(value) * xs(all, t)) * factor;
+    // Else the compiler may add both terms first.
+    if (!machine.fused)
+      next = strict_float(next);
+  };
+  addTerm(sum(r, t, all, p), w.scale(r, all, p));
   if (w.hasMinimum())
-    term += strict_float(cast<float>(xsum(all, t)) * xs(all, t)) *
-            w.minimum(r, all, p);
-  acc(r, t, p) += term;
+    addTerm(xsum(all, t), w.minimum(r, all, p));
+  acc(r, t, p) = next;
   auto total = [&](Expr row, Expr panel) {
     Expr value = acc(row, t, panel);
     return s.bias ? strict_float(value + bias(panel * w.rows + row)) : value;
@@ -247,8 +223,7 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   prefetch.loop = all.x.name();
   prefetch.type = UInt(8);
   prefetch.elementsPerIteration = w.blockBytes() / (w.block / activationBlock);
-  prefetch.bytesAhead =
-      params.integer("prefetch", s.tokens == 1 ? 8192 : 0, 0, 1 << 20);
+  prefetch.bytesAhead = s.prefetch;
   for (int panel = 0; panel < w.panels; ++panel)
     prefetch.streams.push_back(panel * w.panelBytes());
   return pipeline;

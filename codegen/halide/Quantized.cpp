@@ -1,38 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/halide/Quantized.h"
 
-#include <fmt/format.h>
-
 using namespace Halide;
 
 namespace lfmc::halide {
 
 QuantizedPanels::QuantizedPanels(const Params &params, const char *kName,
-                                 bool totals) {
-  wtype = params.integer("wtype", 4, 3, 6);
-  block = params.integer("block", activationBlock, 1, 1 << 20);
-  if (block != 32 && block != 64 && block != 128)
-    params.fail(
-        fmt::format("parameter 'block' is {}, expected 32, 64 or 128", block));
-  // Sums of 16 bits hold half a block of products: four columns side by side,
-  // in two such sums, are the least that works.
-  depth = params.integer("depth", 4, 1, 16);
-  if (depth != 4)
-    params.fail(fmt::format("parameter 'depth' is {}, expected 4", depth));
-  rows = params.size("rows");
-  panels = totals ? params.size("panels", 1) : 1;
-  k = params.size(kName);
-  kTotal = totals ? params.size("k_total", k) : k;
-  if (k % block || kTotal % block)
-    params.fail(fmt::format("parameter '{}' is {}, expected a multiple of the "
-                            "block of {} columns",
-                            k % block ? kName : "k_total",
-                            k % block ? k : kTotal, block));
-  if (k > kTotal)
-    params.fail("parameter 'k' exceeds 'k_total'");
-  if (int64_t(blockBytes()) * (kTotal / block) * panels > (int64_t(1) << 30))
-    params.fail("the panels of one call exceed 1 GiB");
-
+                                 bool totals)
+    : QuantizedLayout(params, kName, totals) {
   // Codes start behind the scales of their block: the first dimension reaches
   // over those.
   auto bytes = [&](const char *name, int start, int perByte) {
@@ -45,7 +20,7 @@ QuantizedPanels::QuantizedPanels(const Params &params, const char *kName,
   };
   codes = bytes("w", codesStart(), isQ8() ? 1 : 2);
   if (isQ6())
-    top = bytes("w_top", codesStart() + rows * block / 2, 4);
+    top = bytes("w_top", topStart(), 4);
   scales = input("w_scales", Float(16),
                  {{codesStart() / 2, 1},
                   {k / block, blockBytes() / 2},
@@ -74,7 +49,7 @@ Expr QuantizedPanels::low(Expr j, Expr r, Expr i, Expr s, Expr panel) const {
 Expr QuantizedPanels::high(Expr j, Expr r, Expr i, Expr s, Expr panel) const {
   const int perBlock = block / activationBlock;
   const int groups = activationBlock / depth / 4;
-  const Expr byte = top(j + codesStart() + rows * block / 2, r,
+  const Expr byte = top(j + topStart(), r,
                         s % perBlock * groups + i / 4, s / perBlock, panel);
   return (byte >> cast<uint8_t>(i % 4 * 2)) & cast<uint8_t>(3);
 }

@@ -57,7 +57,8 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
 }
 
 llvm::Expected<llvm::SmallVector<char, 0>>
-emitLlvm(llvm::Module &module, const Target &target, EmitKind kind) {
+emitLlvm(llvm::Module &module, const Target &target, EmitKind kind,
+         bool optimised) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createMachine(target);
   if (!machine)
@@ -73,7 +74,8 @@ emitLlvm(llvm::Module &module, const Target &target, EmitKind kind) {
     function.addFnAttr("no-builtins");
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
-  optimise(module, **machine);
+  if (optimised)
+    optimise(module, **machine);
 
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);

@@ -17,8 +17,10 @@ llvm::Expected<llvm::SmallVector<char, 0>>
 emitMlir(mlir::ModuleOp module, const Target &target, EmitKind kind);
 
 /// Emits an LLVM module (a table of constants, say); sets its triple and layout.
+/// Without `optimised` only the code generator's own passes run.
 llvm::Expected<llvm::SmallVector<char, 0>>
-emitLlvm(llvm::Module &module, const Target &target, EmitKind kind);
+emitLlvm(llvm::Module &module, const Target &target, EmitKind kind,
+         bool optimised = true);
 
 } // namespace lfmc
 

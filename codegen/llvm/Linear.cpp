@@ -126,8 +126,9 @@ void LinearBuilder::build() {
     return;
   }
   SmallVector<int64_t> sizes = {tokens};
-  for (int64_t size = 4; size >= 1; size /= 2)
-    if (size < tokens)
+  for (int64_t size : {16, 8, 4, 2, 1})
+    // Eights only for AMX's sake: elsewhere two fours cost the same.
+    if (size < tokens && (size != 8 || tokens > 16))
       sizes.push_back(size);
   auto panels = [&](Value begin, Value count) {
     m.loop(first, last, 1, [&](Value p) {

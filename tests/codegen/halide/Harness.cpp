@@ -16,43 +16,6 @@
 
 namespace lfmc::halide::test {
 
-bool Isa::runs() const {
-#if defined(__x86_64__)
-  std::string isa = name;
-  if (isa == "v2")
-    return __builtin_cpu_supports("sse4.1");
-  if (isa == "v3")
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-  if (isa == "v4")
-    return __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq");
-  // What the target below lets the compiler use, as far as Ice Lake and Zen 4
-  // share it; ContractTest checks that nothing else is used.
-  if (isa == "vnni")
-    return __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vbmi2") &&
-           __builtin_cpu_supports("avx512bitalg") &&
-           __builtin_cpu_supports("avx512vpopcntdq") &&
-           __builtin_cpu_supports("gfni");
-#endif
-  return false;
-}
-
-const std::vector<Isa> &allIsas() {
-  static const std::vector<Isa> isas = {
-      {"v2", "x86-64-linux-sse41"},
-      {"v3", "x86-64-linux-sse41-avx-avx2-f16c-fma"},
-      {"v4", "x86-64-linux-avx512_skylake"},
-      {"vnni", "x86-64-linux-avx512_zen4"},
-  };
-  return isas;
-}
-
 Guarded::Guarded(size_t bytes) {
   size_t page = sysconf(_SC_PAGESIZE);
   mapBytes = (bytes + page - 1) / page * page + page;
@@ -130,14 +93,15 @@ struct TemporaryFolder {
 };
 } // namespace
 
-void runCases(const std::string &target, const std::vector<Case> &cases) {
+void runCases(const Isa &isa, const std::vector<Case> &cases) {
   TemporaryFolder folder;
   std::vector<std::string> messages(cases.size());
   std::atomic<size_t> next{0};
   auto work = [&] {
     for (size_t i; (i = next++) < cases.size();)
-      messages[i] = emit(cases[i].kernel, fmt::format("k{}", i), target,
-                         Emit::Object, folder.path / fmt::format("k{}.o", i));
+      messages[i] =
+          isa.emit(cases[i].kernel, fmt::format("k{}", i), Emit::Object,
+                   folder.path / fmt::format("k{}.o", i));
   };
   std::thread other(work);
   work();
@@ -152,6 +116,7 @@ void runCases(const std::string &target, const std::vector<Case> &cases) {
   std::ofstream list(response);
   for (size_t i = 0; i < cases.size(); ++i)
     list << (folder.path / fmt::format("k{}.o", i)).string() << '\n';
+  list << isa.library << '\n';
   list.close();
   std::string command = fmt::format("'{}' -shared -z defs -o '{}' '@{}'",
                                     LFMC_LLD, library, response);

@@ -17,10 +17,17 @@
 
 namespace lfmc::halide::test {
 
-/// An instruction set, its Halide target, and whether this CPU runs it.
+/// An instruction set that kernels are tested on. What it compiles for is known
+/// to the test program: Isas.cpp here (Halide), MicroIsas.cpp in
+/// tests/codegen/llvm/micro.
 struct Isa {
   const char *name, *target;
+  const char *library = ""; // linked to the kernels
+  /// Whether this CPU runs it.
   bool runs() const;
+  /// See halide::emit.
+  std::string emit(const MicroKernel &kernel, const std::string &symbol,
+                   Emit what, const std::string &path) const;
 };
 const std::vector<Isa> &allIsas();
 
@@ -76,9 +83,9 @@ struct Case {
   std::function<void(const Kernel &)> check;
 };
 
-/// Compiles the cases for `target` on two threads, links them into one shared
+/// Compiles the cases for `isa` on two threads, links them into one shared
 /// object that may have no undefined symbol, and runs the checks.
-void runCases(const std::string &target, const std::vector<Case> &cases);
+void runCases(const Isa &isa, const std::vector<Case> &cases);
 
 /// "linear k=8 rows=4 ...", for messages.
 std::string describe(const MicroKernel &kernel);
@@ -113,9 +120,7 @@ protected:
     if (!GetParam().runs())
       GTEST_SKIP() << "this CPU does not run " << GetParam().name;
   }
-  void run(const std::vector<Case> &cases) {
-    runCases(GetParam().target, cases);
-  }
+  void run(const std::vector<Case> &cases) { runCases(GetParam(), cases); }
 };
 
 #define LFMC_FOR_EACH_ISA(suite)                                               \

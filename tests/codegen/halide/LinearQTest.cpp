@@ -46,9 +46,10 @@ MicroKernel kernelOf(const LinearQ &s) {
 }
 
 QuantizedWeights makeWeights(const LinearQ &s, Random &random) {
-  const int low = s.wtype == Q4 ? -8 : -127, high = s.wtype == Q4 ? 7 : 127;
+  const auto [low, high] = codeRange(s.wtype);
   return QuantizedWeights(s.wtype, s.rows, s.block, s.depth, s.panels, s.k,
-                          s.kTotal ? s.kTotal : s.k, random, [&](int r, int k) {
+                          s.kTotal ? s.kTotal : s.k, random,
+                          [&, low = low, high = high](int r, int k) {
                             switch (s.fill) {
                             case Fill::Random:
                               return pick(random, low, high);
@@ -82,14 +83,19 @@ float dot(const LinearQ &s, const QuantizedWeights &w, const QuantizedRows &x,
     int32_t sum = 0;
     for (int i = b * 32; i < b * 32 + 32; ++i)
       sum += w.values[size_t(row) * s.k + i] * x.q(token, s.firstColumn + i);
-    float term = float(sum) * x.scale(token, s.firstColumn / 32 + b);
-    float scale = w.scales[size_t(row) * (s.k / s.block) + b * 32 / s.block];
-    if (fused) {
-      acc = std::fma(term, scale, acc);
-    } else {
-      float product = term * scale;
-      acc += product;
-    }
+    auto add = [&](float term, float factor) {
+      if (fused) {
+        acc = std::fma(term, factor, acc);
+      } else {
+        float product = term * factor;
+        acc += product;
+      }
+    };
+    const float xs = x.scale(token, s.firstColumn / 32 + b);
+    const size_t at = size_t(row) * (s.k / s.block) + b * 32 / s.block;
+    add(float(sum) * xs, w.scales[at]);
+    if (s.wtype == Q4M)
+      add(float(x.sum(token, s.firstColumn / 32 + b)) * xs, w.minima[at]);
   }
   return acc;
 }
@@ -159,7 +165,7 @@ protected:
 
 TEST_P(LinearQTest, RowsAndFormats) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (int rows : {1, 2, 3, 4, 8, 16, 24, 32, 64})
       cases.push_back(makeCase({.wtype = wtype, .rows = rows, .k = 96}));
   run(cases);
@@ -167,7 +173,7 @@ TEST_P(LinearQTest, RowsAndFormats) {
 
 TEST_P(LinearQTest, BlocksOfWeights) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (int block : {32, 64, 128})
       for (int tokens : {1, 5})
         cases.push_back(makeCase({.wtype = wtype,
@@ -181,7 +187,7 @@ TEST_P(LinearQTest, BlocksOfWeights) {
 
 TEST_P(LinearQTest, TokensStridesAndParts) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (int tokens = 1; tokens <= 12; tokens += wtype == Q4 ? 1 : 4)
       cases.push_back(makeCase({.wtype = wtype,
                                 .rows = tokens % 2 ? 32 : 16,
@@ -198,7 +204,7 @@ TEST_P(LinearQTest, TokensStridesAndParts) {
 
 TEST_P(LinearQTest, LargestCodesDoNotSaturate) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (Fill fill : {Fill::Largest, Fill::Smallest, Fill::Alternating})
       cases.push_back(
           makeCase({.wtype = wtype, .tokens = 2, .k = 128, .fill = fill}));
@@ -207,7 +213,7 @@ TEST_P(LinearQTest, LargestCodesDoNotSaturate) {
 
 TEST_P(LinearQTest, ResidualApartAndInPlace) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (bool alias : {false, true})
       for (int tokens : {1, 4})
         for (int rows : {4, 32})
@@ -225,7 +231,7 @@ TEST_P(LinearQTest, ResidualApartAndInPlace) {
 
 TEST_P(LinearQTest, SwigluAndBias) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (int rows : {2, 16, 64})
       for (int tokens : {1, 3})
         cases.push_back(makeCase({.wtype = wtype,
@@ -278,7 +284,7 @@ class EmbedQTest : public IsaTest {};
 
 TEST_P(EmbedQTest, EveryRowOfAPanel) {
   std::vector<Case> cases;
-  for (int wtype : {Q8, Q4})
+  for (int wtype : allQuantized)
     for (int rows : {1, 3, 16})
       for (int block : {32, 64, 128}) {
         const int width = 2 * block;
@@ -290,8 +296,7 @@ TEST_P(EmbedQTest, EveryRowOfAPanel) {
                            {}};
         cases.push_back({kernel, [=](const Kernel &kernel) {
                            Random random(rows + block);
-                           const int low = wtype == Q4 ? -8 : -127;
-                           const int high = wtype == Q4 ? 7 : 127;
+                           const auto [low, high] = codeRange(wtype);
                            QuantizedWeights w(wtype, rows, block, 4, 1, width,
                                               width, random, [&](int, int) {
                                                 return pick(random, low, high);
@@ -300,9 +305,11 @@ TEST_P(EmbedQTest, EveryRowOfAPanel) {
                              Buffer<float> y(width, untouched);
                              kernel({w.stored.data(), y.data()}, {row});
                              for (int k = 0; k < width; ++k)
-                               ASSERT_EQ(y[k],
-                                         w.values[size_t(row) * width + k] *
-                                             w.scales[row * 2 + k / block])
+                               ASSERT_EQ(
+                                   y[k],
+                                   w.values[size_t(row) * width + k] *
+                                           w.scales[row * 2 + k / block] +
+                                       w.minima[row * 2 + k / block])
                                    << "row " << row << " column " << k;
                            }
                          }});

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the generators of linear_q share: parameters, buffers, how codes are
+// unpacked and what happens to the finished sums. Private to
+// codegen/llvm/micro.
+#ifndef LFMC_CODEGEN_LLVM_MICRO_LINEARQ_H
+#define LFMC_CODEGEN_LLVM_MICRO_LINEARQ_H
+
+#include "codegen/halide/QuantizedLayout.h"
+#include "codegen/llvm/micro/MicroWriter.h"
+
+namespace lfmc {
+
+class LinearQ {
+public:
+  /// Throws halide::ParameterError.
+  explicit LinearQ(const halide::Params &params);
+  /// Starts the function.
+  void begin(llvm::Module &module, llvm::StringRef symbol);
+
+  /// Activation blocks in all and in a block of weights.
+  int blocks() const { return layout.k / halide::activationBlock; }
+  int perBlock() const { return layout.block / halide::activationBlock; }
+
+  /// `bytes` codes, not less their offset, of columns [4 group, 4 group + 4) of
+  /// an activation block, from byte `first` on: [row][4 columns], q8 as stored.
+  /// `low` points to the block's first codes, `top` to its high bits (q6).
+  llvm::Value *codes(llvm::Value *low, llvm::Value *top, int group,
+                     int64_t first, int64_t bytes);
+  /// Bytes of an activation block's low codes and of its high bits.
+  int64_t lowBytes() const {
+    return int64_t(layout.rows) * 32 / (layout.isQ8() ? 1 : 2);
+  }
+  int64_t topBytes() const { return int64_t(layout.rows) * 8; }
+
+  /// Scales of `count` rows in f32; `pointer` to their f16.
+  llvm::Value *halves(llvm::Value *pointer, int64_t count);
+  /// An f32 at `pointer`, in all elements of a vector.
+  llvm::Value *broadcast(llvm::Value *pointer, int64_t lanes);
+
+  /// Writes y of a token: `sums` is <rows x f32> of panel `panel`, res and y
+  /// are those of the token's first panel.
+  void finish(llvm::Value *sums, llvm::Value *panel, llvm::Value *res,
+              llvm::Value *y);
+
+  const halide::QuantizedLayout layout;
+  const halide::LinearQShape shape;
+  std::unique_ptr<MicroWriter> writer;
+  llvm::Value *xq, *xs, *xsum, *weights, *bias, *res, *y;
+};
+
+/// linear_q by dot products of `lanes` rows; any number of tokens.
+void buildDotTile(LinearQ &kernel, int64_t lanes);
+/// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
+void buildMatrixTile(LinearQ &kernel);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_LLVM_MICRO_LINEARQ_H

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/llvm/micro/Micro.h"
+
+#include "codegen/llvm/Emit.h"
+#include "codegen/llvm/micro/LinearQ.h"
+
+#include "runtime/include/lfm/program.h"
+#include "llvm/Support/FileSystem.h"
+
+namespace lfmc {
+
+using halide::MicroKernel;
+
+static int64_t parameter(const MicroKernel &kernel, const char *name,
+                         int64_t otherwise) {
+  auto it = kernel.ints.find(name);
+  return it == kernel.ints.end() ? otherwise : it->second;
+}
+
+MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
+  if (kernel.family != "linear_q")
+    return MicroBackend::Halide;
+  const int64_t rows = parameter(kernel, "rows", 0);
+  const int64_t tokens = parameter(kernel, "tokens", 1);
+  if (target.cpuFeatures & LFM_CPU_AMX_INT8)
+    return rows == 16 && (tokens == 8 || (tokens > 0 && tokens % 16 == 0))
+               ? MicroBackend::Matrix
+               : MicroBackend::Halide;
+  if (target.cpuFeatures & LFM_CPU_AVX_VNNI)
+    return rows > 0 && rows % target.vectorLanes == 0 ? MicroBackend::Dot
+                                                      : MicroBackend::Halide;
+  return MicroBackend::Halide;
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>>
+buildMicro(const MicroKernel &kernel, const std::string &symbol,
+           const Target &target, llvm::LLVMContext &context) {
+  try {
+    LinearQ linear{halide::Params(kernel)};
+    auto module = std::make_unique<llvm::Module>(symbol, context);
+    linear.begin(*module, symbol);
+    if (microBackend(kernel, target) == MicroBackend::Matrix)
+      buildMatrixTile(linear);
+    else
+      buildDotTile(linear, target.vectorLanes);
+    linear.writer->finish();
+    return module;
+  } catch (const halide::ParameterError &error) {
+    return llvm::createStringError("%s", error.what());
+  }
+}
+
+std::string emitMicro(const MicroKernel &kernel, const std::string &symbol,
+                      const Target &target, halide::Emit what,
+                      const std::string &path) {
+  if (microBackend(kernel, target) == MicroBackend::Halide)
+    return halide::emit(kernel, symbol, target.halide.str(), what, path);
+  llvm::LLVMContext context;
+  auto module = buildMicro(kernel, symbol, target, context);
+  if (!module)
+    return llvm::toString(module.takeError());
+  EmitKind kind = what == halide::Emit::Object     ? EmitKind::Object
+                  : what == halide::Emit::Assembly ? EmitKind::Assembly
+                                                   : EmitKind::LlvmText;
+  auto bytes = emitLlvm(**module, target, kind, /*optimised=*/false);
+  if (!bytes)
+    return llvm::toString(bytes.takeError());
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  file.write(bytes->data(), bytes->size());
+  file.close();
+  if (!error && file.has_error())
+    error = file.error();
+  file.clear_error();
+  return error ? "microkernel '" + kernel.family + "': cannot write '" + path +
+                     "': " + error.message()
+               : "";
+}
+
+} // namespace lfmc

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/llvm/micro/MicroWriter.h"
+
+#include "llvm/IR/IntrinsicInst.h"
+
+using namespace llvm;
+
+namespace lfmc {
+
+MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers)
+    : b(module.getContext()) {
+  SmallVector<Type *> types(buffers, b.getPtrTy());
+  function = Function::Create(FunctionType::get(b.getInt32Ty(), types, false),
+                              GlobalValue::ExternalLinkage, symbol, module);
+  b.SetInsertPoint(BasicBlock::Create(b.getContext(), "entry", function));
+  // halide_buffer_t: `host` follows the device handle and its interface.
+  for (Argument &argument : function->args())
+    memory.push_back(load(b.getPtrTy(), at(&argument, 16)));
+}
+
+void MicroWriter::finish() { b.CreateRet(b.getInt32(0)); }
+
+Value *MicroWriter::at(Value *pointer, int64_t bytes) {
+  return b.CreateConstGEP1_64(b.getInt8Ty(), pointer, bytes);
+}
+
+Value *MicroWriter::at(Value *pointer, Value *index, int64_t bytes) {
+  return b.CreateGEP(b.getInt8Ty(), pointer,
+                     b.CreateMul(index, b.getInt64(bytes)));
+}
+
+Value *MicroWriter::load(Type *type, Value *pointer) {
+  return b.CreateAlignedLoad(type, pointer, Align(1));
+}
+
+void MicroWriter::store(Value *value, Value *pointer) {
+  b.CreateAlignedStore(value, pointer, Align(1));
+}
+
+Value *MicroWriter::stack(int64_t bytes) {
+  IRBuilder<>::InsertPointGuard guard(b);
+  b.SetInsertPoint(&function->getEntryBlock(),
+                   function->getEntryBlock().begin());
+  AllocaInst *memory = b.CreateAlloca(ArrayType::get(b.getInt8Ty(), bytes));
+  memory->setAlignment(Align(64));
+  return memory;
+}
+
+void MicroWriter::prefetch(Value *pointer) {
+  b.CreateIntrinsic(b.getVoidTy(), Intrinsic::prefetch,
+                    {pointer, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+}
+
+Value *MicroWriter::intrinsic(Intrinsic::ID id, ArrayRef<Value *> arguments) {
+  Function *declared =
+      Intrinsic::getOrInsertDeclaration(function->getParent(), id);
+  Values cast;
+  for (auto [argument, parameter] : zip(arguments, declared->args()))
+    cast.push_back(b.CreateBitCast(argument, parameter.getType()));
+  return b.CreateCall(declared, cast);
+}
+
+Value *MicroWriter::fma(Value *x, Value *y, Value *z) {
+  return b.CreateIntrinsic(Intrinsic::fma, {x->getType()}, {x, y, z});
+}
+
+Constant *MicroWriter::all(Type *type, double value) {
+  if (type->isFPOrFPVectorTy())
+    return ConstantFP::get(type, value);
+  return ConstantInt::getSigned(type, int64_t(value));
+}
+
+Value *MicroWriter::part(Value *vector, int64_t first, int64_t count) {
+  SmallVector<int> mask;
+  for (int64_t i = 0; i < count; ++i)
+    mask.push_back(first + i);
+  return b.CreateShuffleVector(vector, mask);
+}
+
+void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {
+  if (count == 1)
+    return body(b.getInt64(0));
+  BasicBlock *before = b.GetInsertBlock();
+  BasicBlock *block = BasicBlock::Create(b.getContext(), "loop", function);
+  b.CreateBr(block);
+  b.SetInsertPoint(block);
+  PHINode *index = b.CreatePHI(b.getInt64Ty(), 2);
+  index->addIncoming(b.getInt64(0), before);
+  body(index);
+  Value *next =
+      b.CreateAdd(index, b.getInt64(1), "", /*HasNUW=*/true, /*HasNSW=*/true);
+  index->addIncoming(next, b.GetInsertBlock());
+  BasicBlock *after = BasicBlock::Create(b.getContext(), "after", function);
+  b.CreateCondBr(b.CreateICmpSLT(next, b.getInt64(count)), block, after);
+  b.SetInsertPoint(after);
+}
+
+// halide::expF32, operation by operation.
+static Value *exponential(MicroWriter &w, Value *x) {
+  IRBuilder<> &b = w.b;
+  Type *type = x->getType();
+  Type *integers = VectorType::getInteger(cast<VectorType>(type));
+  auto constant = [&](float value) { return w.all(type, value); };
+  auto multiply = [&](Value *value, float factor) {
+    return b.CreateFMul(value, constant(factor));
+  };
+  Value *c = b.CreateSelect(b.CreateFCmpOLT(x, constant(88.37f)), x,
+                            constant(88.37f));
+  c = b.CreateSelect(b.CreateFCmpOGT(c, constant(-88.0f)), c, constant(-88.0f));
+  const float magic = 12582912.0f;
+  Value *shifted = b.CreateFAdd(multiply(c, 1.44269504f), constant(magic));
+  Value *n = b.CreateFSub(shifted, constant(magic));
+  Value *r = b.CreateFSub(b.CreateFSub(c, multiply(n, 0.693145751953125f)),
+                          multiply(n, 1.428606765330187e-06f));
+  Value *q = constant(0.000198910798644647f);
+  for (float a : {0.0013933731243014336f, 0.00833331048488617f,
+                  0.041666463017463684f, 0.1666666716337204f, 0.5f})
+    q = b.CreateFAdd(b.CreateFMul(q, r), constant(a));
+  Value *p = b.CreateFAdd(
+      b.CreateFAdd(b.CreateFMul(q, b.CreateFMul(r, r)), r), constant(1.0f));
+  Value *bits = b.CreateSub(b.CreateBitCast(shifted, integers),
+                            w.all(integers, bit_cast<int32_t>(magic)));
+  Value *scale = b.CreateBitCast(
+      b.CreateShl(b.CreateAdd(bits, w.all(integers, 127)), w.all(integers, 23)),
+      type);
+  return b.CreateSelect(b.CreateFCmpOLT(x, constant(-87.33f)), constant(0.0f),
+                        b.CreateFMul(p, scale));
+}
+
+Value *silu(MicroWriter &w, Value *x) {
+  Value *e = exponential(w, w.b.CreateFNeg(x));
+  return w.b.CreateFDiv(x, w.b.CreateFAdd(w.all(x->getType(), 1), e));
+}
+
+} // namespace lfmc
