@@ -19,18 +19,16 @@ Storage storageParam(const Params &params, const std::string &name,
 Machine machineOf(const Halide::Target &target) {
   using Halide::Target;
   Machine machine{target.natural_vector_size(Halide::Float(32)), 16,
-                  Dot::Signed, true};
+                  Dot::Signed};
   if (target.arch == Target::ARM || target.arch == Target::Hexagon ||
       target.has_feature(Target::AVX512) || machine.lanes == 16)
     machine.registers = 32;
-  if (target.arch == Target::X86) {
-    machine.fused = target.has_feature(Target::FMA) || machine.lanes == 16;
+  if (target.arch == Target::X86)
     machine.dot =
         target.features_any_of({Target::AVX512_Zen4, Target::AVX512_Zen5,
                                 Target::AVX512_SapphireRapids})
             ? Dot::Unsigned
             : Dot::Pairs;
-  }
   return machine;
 }
 

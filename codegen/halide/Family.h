@@ -34,7 +34,6 @@ struct Machine {
   int lanes;     // f32 values in a vector register
   int registers; // vector registers
   Dot dot;
-  bool fused; // multiplies and adds in one rounding
 };
 
 Machine machineOf(const Halide::Target &target);

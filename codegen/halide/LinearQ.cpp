@@ -7,9 +7,9 @@
 //       (xs[t][b] * (sum over k in b of (code - offset) * xq[t][k])) * s[r][b]
 //       (+ (xs[t][b] * xsum[t][b]) * m[r][b] for q4m)
 // The inner sums are exact integers; the outer one is one f32 fused
-// multiply-add (v2: multiplication and addition) per block, for q4m one for the
-// scale and then one for the minimum, in the same order for every number of
-// tokens, so that a token has the same bits alone and in a tile. Panels, swiglu, residual and bias are those of `linear`.
+// multiply-add (v2, and q4m: multiplication and addition; the scale's term
+// before the minimum's) per block in the same order for every number of tokens,
+// so that a token has the same bits alone and in a tile. Panels, swiglu, residual and bias are those of `linear`.
 //
 // xq, xs and xsum point into token 0's row at the call's first column and
 // block; the rows lie x_stride_bytes apart (default: dense rows of `width`
@@ -139,8 +139,8 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   Expr next = acc(r, t, p);
   auto addTerm = [&](Expr value, Expr factor) {
     next += strict_float(cast<float>(value) * xs(all, t)) * factor;
-    // Else the compiler may add both terms first.
-    if (!machine.fused)
+    // Else the compiler adds the two terms in an order of its choice.
+    if (w.hasMinimum())
       next = strict_float(next);
   };
   addTerm(sum(r, t, all, p), w.scale(r, all, p));

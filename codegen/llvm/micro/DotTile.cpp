@@ -99,9 +99,9 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
     for (int64_t v = 0; v < vectors; ++v) {
       Value *memory = sums(t, v), *sum = w.load(floats, memory);
       Value *product = b.CreateSIToFP(products[t * vectors + v], floats);
-      sum = w.fma(b.CreateFMul(product, scale), scales[v], sum);
+      sum = q.accumulate(sum, b.CreateFMul(product, scale), scales[v]);
       if (total)
-        sum = w.fma(total, minima[v], sum);
+        sum = q.accumulate(sum, total, minima[v]);
       w.store(sum, memory);
     }
   }

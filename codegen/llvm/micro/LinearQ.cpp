@@ -71,6 +71,12 @@ Value *LinearQ::broadcast(Value *pointer, int64_t lanes) {
                                      writer->load(writer->f32(), pointer));
 }
 
+Value *LinearQ::accumulate(Value *sum, Value *term, Value *factor) {
+  if (layout.hasMinimum())
+    return writer->b.CreateFAdd(sum, writer->b.CreateFMul(term, factor));
+  return writer->fma(term, factor, sum);
+}
+
 void LinearQ::finish(Value *sums, Value *panel, Value *res, Value *y) {
   MicroWriter &w = *writer;
   Type *rows = w.vector(w.f32(), layout.rows);

@@ -38,6 +38,10 @@ public:
   /// An f32 at `pointer`, in all elements of a vector.
   llvm::Value *broadcast(llvm::Value *pointer, int64_t lanes);
 
+  /// sum + term * factor, rounded as the family rounds.
+  llvm::Value *accumulate(llvm::Value *sum, llvm::Value *term,
+                          llvm::Value *factor);
+
   /// Writes y of a token: `sums` is <rows x f32> of panel `panel`, res and y
   /// are those of the token's first panel.
   void finish(llvm::Value *sums, llvm::Value *panel, llvm::Value *res,

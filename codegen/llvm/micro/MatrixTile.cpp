@@ -128,15 +128,17 @@ void MatrixTile::scale(Value *index, int64_t tile, ArrayRef<Value *> scales,
       Value *unit =
           q.broadcast(w.at(perToken(xs, tile, t), block * 4), tileRows);
       Value *product = w.load(integers, w.at(products(tile, block), t * 64));
-      sum = w.fma(b.CreateFMul(b.CreateSIToFP(product, floats), unit),
-                  scales[block], sum);
+      sum = q.accumulate(
+          sum, b.CreateFMul(b.CreateSIToFP(product, floats), unit),
+          scales[block]);
       if (minima.empty())
         continue;
       Value *total = b.CreateVectorSplat(
           tileRows,
           w.load(b.getInt32Ty(), w.at(perToken(xsum, tile, t), block * 4)));
-      sum = w.fma(b.CreateFMul(b.CreateSIToFP(total, floats), unit),
-                  minima[block], sum);
+      sum = q.accumulate(
+          sum, b.CreateFMul(b.CreateSIToFP(total, floats), unit),
+          minima[block]);
     }
     w.store(sum, sums(tile * tileRows + t));
   }

@@ -2,85 +2,58 @@
 //
 // The instructions of quantized kernels: the ones meant, as often as the
 // arithmetic needs them and no oftener, and none that a CPU of the level lacks.
-#include "tests/codegen/halide/Harness.h"
-
-#include <filesystem>
-#include <fstream>
-#include <regex>
-#include <sstream>
-#include <unistd.h>
+#include "tests/codegen/halide/Assembly.h"
+#include "tests/codegen/halide/QuantizedFixture.h"
 
 namespace lfmc::halide::test {
 namespace {
 
-std::string assemblyFor(const MicroKernel &kernel, const std::string &target) {
-  const std::string path = std::filesystem::path(::testing::TempDir()) /
-                           ("lfmc_" + std::to_string(getpid()) + ".s");
-  EXPECT_EQ(emit(kernel, "kernel", target, Emit::Assembly, path), "");
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  std::filesystem::remove(path);
-  return text.str();
-}
-
-std::string assembly(const MicroKernel &kernel, const std::string &isa) {
-  for (const Isa &candidate : allIsas())
-    if (candidate.name == isa)
-      return assemblyFor(kernel, candidate.target);
-  ADD_FAILURE() << "no instruction set " << isa;
-  return "";
-}
-
-long count(const std::string &text, const std::string &pattern) {
-  const std::regex regex("\\n\\t" + pattern);
-  return std::distance(std::sregex_iterator(text.begin(), text.end(), regex),
-                       std::sregex_iterator());
-}
-
-MicroKernel tile(int wtype, int rows, int tokens) {
-  return {"linear_q",
-          {{"wtype", wtype}, {"rows", rows}, {"tokens", tokens}, {"k", 2048}},
-          {}};
-}
-
 TEST(Instructions, VnniMultipliesInFours) {
-  for (int wtype : {3, 4})
-    for (int tokens : {1, 6, 12}) {
-      std::string text = assembly(tile(wtype, 16, tokens), "vnni");
+  for (int wtype : allQuantized)
+    for (int tokens : {1, 6, 16}) {
+      std::string text = assembly(quantizedTile(wtype, 16, tokens), "vnni");
       // 32 columns in fours.
       EXPECT_EQ(count(text, "vpdpbusd\t.*zmm"), 8 * tokens);
       EXPECT_EQ(count(text, "vpmadd"), 0);
       // Accumulators and codes stay in registers.
-      EXPECT_EQ(count(text, "vmov.*, -?[0-9]*\\(%rsp"), 0);
+      EXPECT_EQ(count(text, "vmov.*, -?[0-9]*\\(%rsp"), 0)
+          << "wtype " << wtype << " tokens " << tokens;
     }
 }
 
-TEST(Instructions, Avx2MultipliesInPairs) {
-  for (int tokens : {1, 4}) {
-    std::string text = assembly(tile(4, 8, tokens), "v3");
-    EXPECT_EQ(count(text, "vpmaddubsw\t.*ymm"), 8 * tokens);
-    EXPECT_EQ(count(text, "vpmaddwd\t.*ymm"), tokens);
-    text = assembly(tile(3, 8, tokens), "v3");
-    EXPECT_EQ(count(text, "vpmaddubsw\t.*ymm"), 16 * tokens);
-    EXPECT_EQ(count(text, "vpmaddwd\t.*ymm"), 2 * tokens);
-  }
+// Codes of more than four bits are multiplied in two parts.
+TEST(Instructions, Avx2AndAvx512MultiplyInPairs) {
+  const std::pair<const char *, int> isas[] = {{"v3", 8}, {"v4", 16}};
+  for (auto [isa, rows] : isas)
+    for (int wtype : allQuantized)
+      for (int tokens : {1, 4}) {
+        const int parts = wtype == Q8 || wtype == Q6 ? 2 : 1;
+        std::string text = assembly(quantizedTile(wtype, rows, tokens), isa);
+        EXPECT_EQ(count(text, "vpmaddubsw\t"), 8 * tokens * parts)
+            << isa << " wtype " << wtype;
+        EXPECT_EQ(count(text, "vpmaddwd\t"), tokens * parts)
+            << isa << " wtype " << wtype;
+      }
 }
 
 TEST(Instructions, ArmMultipliesInFours) {
-  for (int wtype : {3, 4})
+  for (int wtype : {Q8, Q4})
     for (int tokens : {1, 4}) {
-      std::string text =
-          assemblyFor(tile(wtype, 4, tokens), "arm-64-linux-arm_dot_prod");
+      std::string text = assemblyBy([&](Emit what, const std::string &path) {
+        return emit(quantizedTile(wtype, 4, tokens), "kernel",
+                    "arm-64-linux-arm_dot_prod", what, path);
+      });
       EXPECT_EQ(count(text, "sdot\t"), 8 * tokens);
     }
 }
 
 TEST(Instructions, VnniUsesNothingThatIceLakeLacks) {
   const MicroKernel kernels[] = {
-      tile(3, 16, 1),
-      tile(4, 16, 8),
-      tile(4, 24, 3),
+      quantizedTile(Q8, 16, 1),
+      quantizedTile(Q4, 16, 8),
+      quantizedTile(Q4, 24, 3),
+      quantizedTile(Q6, 16, 16),
+      quantizedTile(Q4M, 16, 1),
       {"quantize", {{"width", 2048}}, {}},
       {"rms_norm_quantize", {{"width", 2048}}, {{"eps", 1e-5}}},
       {"embed_q", {{"rows", 16}, {"width", 2048}}, {}},

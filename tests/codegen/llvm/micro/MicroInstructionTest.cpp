@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The instructions of the LLVM microkernels: the ones meant, as often as the
+// arithmetic needs them, and who compiles what.
+#include "tests/codegen/halide/Assembly.h"
+#include "tests/codegen/halide/QuantizedFixture.h"
+
+#include "codegen/llvm/micro/Micro.h"
+
+namespace lfmc::halide::test {
+namespace {
+
+TEST(MicroInstructions, AvxVnniMultipliesInFours) {
+  for (int wtype : allQuantized)
+    for (int tokens : {1, 4, 6}) {
+      SCOPED_TRACE(testing::Message() << wtype << ' ' << tokens);
+      std::string text = assembly(quantizedTile(wtype, 16, tokens), "v3_vnni");
+      EXPECT_EQ(count(text, "vpdpbusd\t.*ymm"), 2 * 8 * tokens);
+      // Two vectors of rows share a broadcast of four columns; scales, sums and
+      // masks are the others.
+      EXPECT_LE(count(text, "vpbroadcastd\t.*ymm"), 8 * tokens + 24);
+      EXPECT_EQ(count(text, "(vpmaddubsw|call[a-z]*)\t"), 0);
+      // No EVEX encodings: processors with AVX-VNNI may lack AVX-512.
+      EXPECT_EQ(count(text, "[a-z].*(zmm|%k[0-7]|ymm(1[6-9]|2[0-9]|3[01]))"), 0);
+    }
+}
+
+TEST(MicroInstructions, MatrixProductsAreWholeTiles) {
+  for (int wtype : allQuantized)
+    for (int tokens : {8, 16, 64}) {
+      SCOPED_TRACE(testing::Message() << wtype << ' ' << tokens);
+      std::string text = assembly(quantizedTile(wtype, 16, tokens), "amx");
+      // Four blocks of columns to the tokens' tiles.
+      const int tiles = tokens == 64 ? 4 : 1;
+      EXPECT_EQ(count(text, "tdpbssd\t"), 4 * tiles);
+      EXPECT_EQ(count(text, "tilestored\t"), 4 * tiles);
+      EXPECT_EQ(count(text, "tileloadd\t"), 4 + 4 * tiles);
+      EXPECT_EQ(count(text, "ldtilecfg\t"), 1);
+      EXPECT_EQ(count(text, "tilerelease"), 1);
+      // One conversion of each integer sum.
+      EXPECT_EQ(count(text, "vcvtdq2ps\t.*zmm"),
+                4 * tokens * (wtype == Q4M ? 2 : 1));
+    }
+}
+
+TEST(MicroBackends, WhoCompilesWhat) {
+  const Target &vnni = *llvm::cantFail(findTarget("x86-64-v3-vnni"));
+  const Target &amx = *llvm::cantFail(findTarget("x86-64-amx"));
+  const Target &avx512 = *llvm::cantFail(findTarget("x86-64-v4-vnni"));
+  auto backend = [](int rows, int tokens, const Target &target) {
+    return microBackend(quantizedTile(Q4, rows, tokens), target);
+  };
+  EXPECT_EQ(backend(16, 1, vnni), MicroBackend::Dot);
+  EXPECT_EQ(backend(8, 6, vnni), MicroBackend::Dot);
+  EXPECT_EQ(backend(4, 6, vnni), MicroBackend::Halide);
+  EXPECT_EQ(backend(16, 64, amx), MicroBackend::Matrix);
+  EXPECT_EQ(backend(16, 8, amx), MicroBackend::Matrix);
+  EXPECT_EQ(backend(16, 4, amx), MicroBackend::Halide);
+  EXPECT_EQ(backend(8, 64, amx), MicroBackend::Halide);
+  EXPECT_EQ(backend(16, 16, avx512), MicroBackend::Halide);
+  EXPECT_EQ(microBackend({"quantize", {{"width", 64}}, {}}, amx),
+            MicroBackend::Halide);
+}
+
+TEST(MicroErrors, NameFamilyAndParameter) {
+  const Target &target = *llvm::cantFail(findTarget("x86-64-v3-vnni"));
+  auto message = [&](const char *parameter, int64_t value) {
+    MicroKernel kernel = quantizedTile(Q4, 16, 1);
+    kernel.ints[parameter] = value;
+    return emitMicro(kernel, "kernel", target, Emit::Object, "/nonexistent/k");
+  };
+  EXPECT_EQ(message("tokens", 1),
+            "microkernel 'linear_q': cannot write '/nonexistent/k': No such "
+            "file or directory");
+  EXPECT_EQ(message("block", 48), "microkernel 'linear_q': parameter 'block' "
+                                  "is 48, expected 32, 64 or 128");
+  EXPECT_EQ(message("colour", 1), "microkernel 'linear_q': unknown parameter "
+                                  "'colour' (value 1)");
+}
+
+} // namespace
+} // namespace lfmc::halide::test

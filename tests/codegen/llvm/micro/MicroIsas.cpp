@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The instruction sets of the LLVM microkernels, for the tests of linear_q.
+// "amx_model" is x86-64-amx with every tile instruction replaced by a call of
+// MatrixModel.cpp: it runs wherever the rest of the target does.
+#include "tests/codegen/halide/Harness.h"
+
+#include "codegen/llvm/Emit.h"
+#include "codegen/llvm/micro/Micro.h"
+
+#include "llvm/IR/IntrinsicInst.h"
+
+#include <fstream>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace lfmc::halide::test {
+
+const std::vector<Isa> &allIsas() {
+  static const std::vector<Isa> isas = {
+      {"v3_vnni", "x86-64-v3-vnni", {6}},
+      {"amx", "x86-64-amx", {8, 16, 64}},
+      {"amx_model", "x86-64-amx", {8, 16, 64}, LFMC_MATRIX_MODEL},
+  };
+  return isas;
+}
+
+static const Target &targetOf(const Isa &isa) {
+  return *llvm::cantFail(findTarget(isa.target));
+}
+
+bool Isa::runs() const {
+  if (*library)
+    return runsOnHost(*llvm::cantFail(findTarget("x86-64-v4-vnni")));
+  if (!runsOnHost(targetOf(*this)))
+    return false;
+  // The system lends the tiles to processes that ask.
+  return std::string(name) != "amx" ||
+         syscall(SYS_arch_prctl, /*ARCH_REQ_XCOMP_PERM*/ 0x1023, 18) == 0;
+}
+
+// Calls lfmc_test_X for the intrinsic X.
+static void callModel(llvm::Module &module) {
+  const std::string prefix = "llvm.x86.";
+  for (llvm::Function &function : llvm::make_early_inc_range(module)) {
+    const std::string name = function.getName().str();
+    if (name.rfind(prefix + "t", 0) != 0 && name != prefix + "ldtilecfg")
+      continue;
+    llvm::FunctionCallee model = module.getOrInsertFunction(
+        "lfmc_test_" + name.substr(prefix.size()), function.getFunctionType());
+    for (llvm::User *user : llvm::make_early_inc_range(function.users()))
+      llvm::cast<llvm::CallInst>(user)->setCalledFunction(model);
+    function.eraseFromParent();
+  }
+}
+
+std::string Isa::emit(const MicroKernel &kernel, const std::string &symbol,
+                      Emit what, const std::string &path) const {
+  const Target &target = targetOf(*this);
+  if (!*library || microBackend(kernel, target) != MicroBackend::Matrix)
+    return emitMicro(kernel, symbol, target, what, path);
+  llvm::LLVMContext context;
+  auto module = buildMicro(kernel, symbol, target, context);
+  if (!module)
+    return llvm::toString(module.takeError());
+  callModel(**module);
+  auto bytes = emitLlvm(**module,
+                        *llvm::cantFail(findTarget("x86-64-v4-vnni")),
+                        EmitKind::Object, /*optimised=*/false);
+  if (!bytes)
+    return llvm::toString(bytes.takeError());
+  std::ofstream(path, std::ios::binary).write(bytes->data(), bytes->size());
+  return "";
+}
+
+} // namespace lfmc::halide::test
