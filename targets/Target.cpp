@@ -5,6 +5,11 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace lfmc {
 
 // Feature sets are the x86-64 psABI levels; Halide names them one by one.
@@ -44,6 +49,16 @@ static const Target targets[] = {
 
 llvm::ArrayRef<Target> allTargets() { return targets; }
 
+/// Linux lends the tile registers to processes that ask.
+static bool requestTiles() {
+#if defined(__linux__) && defined(__x86_64__)
+  constexpr long requestPermission = 0x1023, tileData = 18;
+  return syscall(SYS_arch_prctl, requestPermission, tileData) == 0;
+#else
+  return true;
+#endif
+}
+
 bool runsOnHost(const Target &target) {
   if (!target.triple.starts_with("x86_64"))
     return false;
@@ -68,7 +83,8 @@ bool runsOnHost(const Target &target) {
     return false;
   if ((need & LFM_CPU_AVX_VNNI) && !all({"avxvnni"}))
     return false;
-  if ((need & LFM_CPU_AMX_INT8) && !all({"amx-tile", "amx-int8"}))
+  if ((need & LFM_CPU_AMX_INT8) &&
+      (!all({"amx-tile", "amx-int8"}) || !requestTiles()))
     return false;
   return true;
 }

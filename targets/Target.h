@@ -36,7 +36,8 @@ const Target &hostTarget();
 /// Looks up `name` ("host" included); an error lists the known names.
 llvm::Expected<const Target *> findTarget(llvm::StringRef name);
 
-/// Whether code for `target` runs on this machine.
+/// Whether this process can run code for `target`. Asks the operating system for
+/// the tile registers if the target wants them.
 bool runsOnHost(const Target &target);
 
 } // namespace lfmc

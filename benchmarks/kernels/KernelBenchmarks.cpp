@@ -26,19 +26,22 @@ constexpr size_t streamBytes = size_t(256) << 20;
 
 struct Isa {
   Level level;
-  const char *name, *target;
-  int rows, tokens, decodePanels; // the tiles that suit it
-  bool f16;                       // converts f16 in hardware
-  int quantRows, quantTokens;     // the tile for quantized weights
+  const char *name;            // of the target
+  int rows, tokens, panels;   // the tile of floats; panels: for one token
+  bool f16;                   // converts f16 in hardware
+  int quantRows, quantTokens; // the tile of quantized weights
+  const Target *target = nullptr;
   double flops = 0, products = 0; // peaks
 };
 
+// The tiles that targets/ chooses.
 std::vector<Isa> isas = {
-    {Level::V2, "v2", "x86-64-linux-sse41", 8, 4, 1, false, 4, 4},
-    {Level::V3, "v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", 16, 6, 4, true, 8,
-     12},
-    {Level::V4, "v4", "x86-64-linux-avx512_skylake", 32, 12, 2, true, 16, 8},
-    {Level::Vnni, "vnni", "x86-64-linux-avx512_zen4", 32, 12, 2, true, 16, 16},
+    {Level::V2, "x86-64-v2", 8, 4, 1, false, 4, 4},
+    {Level::V3, "x86-64-v3", 16, 6, 4, true, 8, 12},
+    {Level::V3Vnni, "x86-64-v3-vnni", 16, 6, 4, true, 16, 6},
+    {Level::V4, "x86-64-v4", 64, 6, 1, true, 16, 8},
+    {Level::Vnni, "x86-64-v4-vnni", 64, 6, 1, true, 32, 6},
+    {Level::Amx, "x86-64-amx", 64, 6, 1, true, 16, 64},
 };
 
 using Memory = std::unique_ptr<char, decltype(&std::free)>;
@@ -93,12 +96,12 @@ size_t storageBytes(int wtype) { return wtype == 0 ? 4 : 2; }
 
 // Decode: one token times weights that come from memory.
 void decodeLinear(benchmark::State &state, const Isa &isa, int wtype) {
-  const int k = 2048, rows = isa.rows, panels = isa.decodePanels;
+  const int k = 2048, rows = isa.rows, panels = isa.panels;
   void *kernel = loadKernel(
       {"linear",
        {{"wtype", wtype}, {"rows", rows}, {"panels", panels}, {"k", k}},
        {}},
-      isa.target);
+      *isa.target);
   const size_t step = size_t(rows) * panels * k * storageBytes(wtype);
   std::vector<float> x(k), y(rows * panels);
   // The bandwidth changes with what else the machine does: measure it beside.
@@ -122,7 +125,7 @@ void prefillLinear(benchmark::State &state, const Isa &isa, int wtype) {
                               {"k", k},
                               {"y_stride", 2048}},
                              {}},
-                            isa.target);
+                            *isa.target);
   const size_t step = size_t(rows) * k * storageBytes(wtype);
   const size_t panels = std::max<size_t>(1, (size_t(256) << 10) / step);
   Memory w = allocate(panels * step);
@@ -134,23 +137,29 @@ void prefillLinear(benchmark::State &state, const Isa &isa, int wtype) {
   meter.flops(2.0 * panels * rows * tokens * k, isa);
 }
 
-const char *quantNames[] = {"q8", "q4"}; // wtype 3 and 4
+const char *quantNames[] = {"q8", "q4", "q6", "q4m"}; // wtype 3 to 6
 
 size_t quantBytes(int wtype, int block, size_t weights) {
-  return weights / block * (2 + (wtype == 4 ? block / 2 : block));
+  const int bits[] = {8, 4, 6, 4};
+  return weights / block *
+         ((wtype == 6 ? 4 : 2) + size_t(block) * bits[wtype - 3] / 8);
 }
 
-void decodeLinearQ(benchmark::State &state, const Isa &isa, int wtype,
-                   int block) {
-  const int k = 2048, rows = isa.quantRows;
-  void *kernel = loadKernel(
-      {"linear_q",
-       {{"wtype", wtype}, {"block", block}, {"rows", rows}, {"k", k}},
-       {}},
-      isa.target);
+// A step of a few tokens: weights come from memory.
+void streamLinearQ(benchmark::State &state, const Isa &isa, int wtype,
+                   int block, int tokens) {
+  const int k = 2048, rows = isa.quantRows, width = k + k / 4;
+  void *kernel = loadKernel({"linear_q",
+                             {{"wtype", wtype},
+                              {"block", block},
+                              {"rows", rows},
+                              {"tokens", tokens},
+                              {"k", k}},
+                             {}},
+                            *isa.target);
   const size_t step = quantBytes(wtype, block, size_t(rows) * k);
-  std::vector<char> x(k + k / 4);
-  std::vector<float> y(rows);
+  std::vector<char> x(size_t(tokens) * width);
+  std::vector<float> y(size_t(tokens) * rows);
   double read = readPeak(stream(), streamBytes);
   Meter meter(state);
   for (auto _ : state)
@@ -172,7 +181,7 @@ void prefillLinearQ(benchmark::State &state, const Isa &isa, int wtype,
                               {"k", k},
                               {"y_stride", 2048}},
                              {}},
-                            isa.target);
+                            *isa.target);
   const size_t step = quantBytes(wtype, block, size_t(rows) * k);
   const size_t panels = std::max<size_t>(1, (size_t(256) << 10) / step);
   Memory w = allocate(panels * step);
@@ -188,7 +197,7 @@ void prefillLinearQ(benchmark::State &state, const Isa &isa, int wtype,
 
 void quantize(benchmark::State &state, const Isa &isa) {
   const int width = 2048;
-  void *kernel = loadKernel({"quantize", {{"width", width}}, {}}, isa.target);
+  void *kernel = loadKernel({"quantize", {{"width", width}}, {}}, *isa.target);
   std::vector<float> x(width, 1.0f);
   std::vector<char> row(width + width / 4);
   Meter meter(state);
@@ -206,7 +215,7 @@ void attention(benchmark::State &state, const Isa &isa, int tokens, bool half) {
                               {"block", block},
                               {"kvtype", half ? 2 : 0}},
                              {{"scale", 0.125}}},
-                            isa.target);
+                            *isa.target);
   const size_t step = size_t(dim) * block * (half ? 2 : 4);
   Memory k = allocate(blocks * step), v = allocate(blocks * step);
   std::vector<float> q(size_t(rows) * dim), m(2 * rows), l(2 * rows, 1.0f);
@@ -238,7 +247,7 @@ void attention(benchmark::State &state, const Isa &isa, int tokens, bool half) {
 void rmsNorm(benchmark::State &state, const Isa &isa) {
   const int width = 2048;
   void *kernel =
-      loadKernel({"rms_norm", {{"width", width}}, {{"eps", 1e-5}}}, isa.target);
+      loadKernel({"rms_norm", {{"width", width}}, {{"eps", 1e-5}}}, *isa.target);
   std::vector<float> x(width, 1.0f), g(width), y(width);
   Meter meter(state);
   for (auto _ : state)
@@ -250,7 +259,7 @@ void rope(benchmark::State &state, const Isa &isa) {
   const int dim = 64, heads = 32;
   void *kernel = loadKernel(
       {"rope", {{"dim", dim}, {"heads", heads}, {"norm", 1}}, {{"eps", 1e-5}}},
-      isa.target);
+      *isa.target);
   std::vector<float> x(dim * heads, 1.0f), g(dim), table(dim), y(dim * heads);
   Meter meter(state);
   for (auto _ : state)
@@ -261,7 +270,7 @@ void rope(benchmark::State &state, const Isa &isa) {
 void shortConv(benchmark::State &state, const Isa &isa) {
   const int channels = 2048, taps = 3;
   void *kernel = loadKernel(
-      {"short_conv", {{"channels", channels}, {"taps", taps}}, {}}, isa.target);
+      {"short_conv", {{"channels", channels}, {"taps", taps}}, {}}, *isa.target);
   std::vector<float> b(channels), c(channels), x(channels), y(channels);
   std::vector<float> w(channels * taps), s(channels * (taps - 1));
   Meter meter(state);
@@ -272,7 +281,7 @@ void shortConv(benchmark::State &state, const Isa &isa) {
 
 void swiglu(benchmark::State &state, const Isa &isa) {
   const int width = 8192;
-  void *kernel = loadKernel({"swiglu", {{"width", width}}, {}}, isa.target);
+  void *kernel = loadKernel({"swiglu", {{"width", width}}, {}}, *isa.target);
   std::vector<float> gate(width, 1.0f), up(width), y(width);
   Meter meter(state);
   for (auto _ : state)
@@ -291,7 +300,8 @@ void registerAll() {
     });
   };
   for (Isa &isa : isas) {
-    if (!runs(isa.level)) {
+    isa.target = llvm::cantFail(findTarget(isa.name));
+    if (!runsOnHost(*isa.target)) {
       benchmark::AddCustomContext(isa.name, "this CPU does not run it");
       continue;
     }
@@ -312,13 +322,15 @@ void registerAll() {
       add(named(fmt::format("linear/prefill/{}", type)),
           [&isa, wtype](auto &state) { prefillLinear(state, isa, wtype); });
     }
-    for (int wtype : {3, 4})
+    for (int wtype : {3, 4, 5, 6})
       for (int block : {32, 128}) {
         std::string type =
             fmt::format("{}/block:{}", quantNames[wtype - 3], block);
-        add(named("linear_q/decode/" + type), [=, &isa](auto &state) {
-          decodeLinearQ(state, isa, wtype, block);
-        });
+        for (int tokens : {1, 2, 4})
+          add(named(fmt::format("linear_q/stream/{}/tokens:{}", type, tokens)),
+              [=, &isa](auto &state) {
+                streamLinearQ(state, isa, wtype, block, tokens);
+              });
         for (int tokens : std::set<int>{4, isa.quantTokens})
           add(named(fmt::format("linear_q/tile/{}/tokens:{}", type, tokens)),
               [=, &isa](auto &state) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/kernels/Loader.h"
 
+#include "codegen/llvm/micro/Micro.h"
+
 #include <dlfcn.h>
 #include <fmt/format.h>
 
@@ -10,7 +12,7 @@
 
 namespace lfmc::halide::bench {
 
-void *loadKernel(const MicroKernel &kernel, const std::string &target) {
+void *loadKernel(const MicroKernel &kernel, const Target &target) {
   namespace fs = std::filesystem;
   std::string pattern = fs::temp_directory_path() / "lfmc_bench_XXXXXX";
   if (!mkdtemp(pattern.data()))
@@ -18,7 +20,8 @@ void *loadKernel(const MicroKernel &kernel, const std::string &target) {
   const fs::path folder = pattern;
   const std::string object = folder / "kernel.o",
                     library = folder / "kernel.so";
-  std::string message = emit(kernel, "kernel", target, Emit::Object, object);
+  std::string message =
+      emitMicro(kernel, "kernel", target, Emit::Object, object);
   void *handle = nullptr;
   if (message.empty()) {
     std::string command = fmt::format("'{}' -shared -z defs -o '{}' '{}'",

@@ -5,6 +5,7 @@
 #define LFMC_BENCHMARKS_KERNELS_LOADER_H
 
 #include "codegen/halide/MicroKernel.h"
+#include "targets/Target.h"
 
 #include <HalideRuntime.h>
 
@@ -13,9 +14,9 @@
 
 namespace lfmc::halide::bench {
 
-/// Returns the kernel's function, loaded for the life of the process. Throws
+/// Compiles for `target` as a package would. Returns the kernel's function, loaded for the life of the process. Throws
 /// std::runtime_error with the compiler's or linker's message.
-void *loadKernel(const MicroKernel &kernel, const std::string &target);
+void *loadKernel(const MicroKernel &kernel, const Target &target);
 
 /// A buffer argument: only `host` is set, kernels read nothing else.
 inline halide_buffer_t buffer(const void *host) {

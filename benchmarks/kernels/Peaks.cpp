@@ -15,28 +15,6 @@ double threadSeconds() {
   return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
-bool runs(Level level) {
-  switch (level) {
-  case Level::V2:
-    return __builtin_cpu_supports("sse4.1");
-  case Level::V3:
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
-  case Level::Vnni:
-    if (!__builtin_cpu_supports("avx512vnni") ||
-        !__builtin_cpu_supports("avx512vbmi2") ||
-        !__builtin_cpu_supports("gfni"))
-      return false;
-    [[fallthrough]];
-  case Level::V4:
-    return __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq");
-  }
-  return false;
-}
-
 // Twelve independent chains cover the latency of two units. The empty asm keeps
 // each value in a register and the loop from being folded.
 #define LFMC_CHAINS(TYPE, SET, X, Y, STEP)                                     \
@@ -77,14 +55,44 @@ __attribute__((target("avx512vnni"))) static void productsVnni(long rounds) {
   LFMC_CHAINS(__m512i, _mm512_set1_epi8, 3, 5, _mm512_dpbusd_epi32(a[i], x, y))
 }
 
+__attribute__((target("avx2,avxvnni"))) static void
+productsV3Vnni(long rounds) {
+  LFMC_CHAINS(__m256i, _mm256_set1_epi8, 3, 5,
+              _mm256_dpbusd_avx_epi32(a[i], x, y))
+}
+__attribute__((target("amx-tile,amx-int8"))) static void
+productsAmx(long rounds) {
+  struct alignas(64) Config {
+    uint8_t palette, zero[15];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+  };
+  static const Config config = {1,
+                                {},
+                                {64, 64, 64, 64, 64, 64, 64, 64},
+                                {16, 16, 16, 16, 16, 16, 16, 16}};
+  _tile_loadconfig(&config);
+  for (long n = 0; n < 3 * rounds; ++n) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_release();
+}
+
 static auto chainsOf(Level level, bool products) {
   switch (level) {
   case Level::V2:
     return products ? productsV2 : chainsV2;
   case Level::V3:
     return products ? productsV3 : chainsV3;
+  case Level::V3Vnni:
+    return products ? productsV3Vnni : chainsV3;
   case Level::V4:
     return products ? productsV4 : chainsV4;
+  case Level::Amx:
+    return products ? productsAmx : chainsV4;
   case Level::Vnni:
     break;
   }
@@ -96,13 +104,17 @@ void runChains(Level level, bool products, long rounds) {
 }
 
 int vectorLanes(Level level, bool products) {
-  int lanes = level == Level::V2 ? 4 : level == Level::V3 ? 8 : 16;
+  if (level == Level::Amx && products)
+    return 16 * 16 * 64;
+  const bool avx2 = level == Level::V3 || level == Level::V3Vnni;
+  int lanes = level == Level::V2 ? 4 : avx2 ? 8 : 16;
   return products ? 4 * lanes : lanes;
 }
 
 // Rounds of twelve chains per second.
 static double roundRate(Level level, bool products) {
-  const long rounds = 1000000;
+  const bool tiles = level == Level::Amx && products;
+  const long rounds = tiles ? 50000 : 1000000;
   double best = 0;
   for (int run = 0; run < 20; ++run) {
     double start = threadSeconds();

@@ -8,21 +8,18 @@
 
 namespace lfmc::halide::bench {
 
-/// The x86-64 levels that the kernels are compiled for; Vnni is V4 with 8-bit
-/// dot products.
-enum class Level { V2, V3, V4, Vnni };
-
-/// Whether this CPU runs `level`.
-bool runs(Level level);
+/// The x86-64 levels that the kernels are compiled for; V3Vnni and Vnni are V3
+/// and V4 with 8-bit dot products, Amx has tiles besides.
+enum class Level { V2, V3, V3Vnni, V4, Vnni, Amx };
 
 /// f32 operations per second of one thread: fused multiply-adds (v3, v4) or
 /// separate multiplications and additions (v2) in registers. Best of several
 /// short runs, by thread CPU time.
 double flopPeak(Level level);
 
-/// Products of 8-bit integers per second of one thread: vpdpbusd (Vnni) or
-/// vpmaddubsw in the widest registers of `level`, without the additions that
-/// follow the latter.
+/// Products of 8-bit integers per second of one thread: tdpbssd of whole tiles
+/// (Amx), vpdpbusd (V3Vnni, Vnni) or vpmaddubsw in the widest registers of
+/// `level`, without the additions that follow the latter.
 double productPeak(Level level);
 
 /// What the peaks above are made of, for callers that measure on their own: runs
@@ -31,7 +28,7 @@ double productPeak(Level level);
 /// products, twelve times.
 void runChains(Level level, bool products, long rounds);
 
-/// f32 elements, or 8-bit ones, in the widest registers of `level`.
+/// f32 elements, or products of one instruction, of `level`.
 int vectorLanes(Level level, bool products);
 
 /// Bytes per second at which one thread reads `bytes` of memory, by thread CPU

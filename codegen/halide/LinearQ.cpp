@@ -9,18 +9,19 @@
 // The inner sums are exact integers; the outer one is one f32 fused
 // multiply-add (v2, and q4m: multiplication and addition; the scale's term
 // before the minimum's) per block in the same order for every number of tokens,
-// so that a token has the same bits alone and in a tile. Panels, swiglu, residual and bias are those of `linear`.
+// so that a token has the same bits alone and in a tile. Panels, swiglu,
+// residual and bias are those of `linear`.
 //
 // xq, xs and xsum point into token 0's row at the call's first column and
 // block; the rows lie x_stride_bytes apart (default: dense rows of `width`
 // columns, which defaults to k).
 //
-// One vector of rows per panel (16 for AVX-512, 8 for AVX2, 4 for SSE and Neon)
-// and one panel per call suit both one token and tiles: the unpacked codes of a
-// block fill 8 registers (q8 without VNNI: 16), a token takes one more.
-// "prefetch" is the distance in bytes, for one token 8192: on Zen 5 14 to 31 %
-// faster than 4096 with AVX2, equal with VNNI. Two panels per call read 5 to
-// 35 % slower than one.
+// The unpacked codes of a block fill 8 registers a vector of rows (q8 without
+// VNNI: 16), a token takes one more each. One panel per call suits both one
+// token and tiles; two read 5 to 35 % slower. "prefetch" is the distance in
+// bytes, default 8192: on Zen 5 one token is 14 to 31 % faster than with 4096
+// on AVX2; of 4 and 6 tokens with VNNI it makes 0.9 of one token's bandwidth
+// what was 0.6 and 0.5; tiles on weights in the caches do not notice.
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Math.h"
 #include "codegen/halide/Quantized.h"

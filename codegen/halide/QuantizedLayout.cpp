@@ -53,7 +53,7 @@ LinearQShape::LinearQShape(const Params &params,
     params.fail("parameter 'x_stride_bytes' must be a multiple of 4");
   yStride = params.size("y_stride", columns);
   resStride = params.size("res_stride", yStride);
-  prefetch = params.integer("prefetch", tokens == 1 ? 8192 : 0, 0, 1 << 20);
+  prefetch = params.integer("prefetch", 8192, 0, 1 << 20);
 }
 
 } // namespace lfmc::halide

@@ -92,10 +92,14 @@ using Level = halide::bench::Level;
 
 // The peaks of code that needs `features`.
 Level levelOf(uint32_t features) {
+  if (features & LFM_CPU_AMX_INT8)
+    return Level::Amx;
   if (features & LFM_CPU_AVX512_ICELAKE)
     return Level::Vnni;
   if (features & LFM_CPU_X86_V4)
     return Level::V4;
+  if (features & LFM_CPU_AVX_VNNI)
+    return Level::V3Vnni;
   return features & LFM_CPU_X86_V3 ? Level::V3 : Level::V2;
 }
 

@@ -147,6 +147,10 @@ void MatrixTile::scale(Value *index, int64_t tile, ArrayRef<Value *> scales,
 /// Blocks [index, index + blocks) of activations; `weights` points to the block
 /// of weights that they begin.
 void MatrixTile::group(Value *weights, Value *index, int64_t blocks) {
+  const int64_t bytes = blocks * layout.blockBytes() / q.perBlock();
+  if (q.shape.prefetch)
+    for (int64_t line = 0; line < bytes; line += 64)
+      w.prefetch(w.at(weights, line + q.shape.prefetch));
   Values scales, minima;
   for (int64_t block = 0; block < blocks; ++block) {
     loadWeights(weights, block);

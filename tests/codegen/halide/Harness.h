@@ -22,6 +22,7 @@ namespace lfmc::halide::test {
 /// tests/codegen/llvm/micro.
 struct Isa {
   const char *name, *target;
+  int rows;                 // of the panels that targets/ chooses
   std::vector<int> tiles;   // tokens of the many-token kernels
   const char *library = ""; // linked to the kernels
   /// Whether this CPU runs it.

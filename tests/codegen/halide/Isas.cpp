@@ -32,10 +32,10 @@ bool Isa::runs() const {
 
 const std::vector<Isa> &allIsas() {
   static const std::vector<Isa> isas = {
-      {"v2", "x86-64-linux-sse41", {4}},
-      {"v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", {12}},
-      {"v4", "x86-64-linux-avx512_skylake", {8}},
-      {"vnni", "x86-64-linux-avx512_zen4", {16}},
+      {"v2", "x86-64-linux-sse41", 4, {4}},
+      {"v3", "x86-64-linux-sse41-avx-avx2-f16c-fma", 8, {12}},
+      {"v4", "x86-64-linux-avx512_skylake", 16, {8}},
+      {"vnni", "x86-64-linux-avx512_zen4", 32, {6}},
   };
   return isas;
 }

@@ -209,6 +209,7 @@ TEST_P(LinearQTest, ManyTokens) {
       for (int block : {32, 128})
         cases.push_back(makeCase({.wtype = wtype,
                                   .block = block,
+                                  .rows = GetParam().rows,
                                   .panels = tokens == 8 ? 2 : 1,
                                   .tokens = tokens,
                                   .k = 9 * block,
@@ -227,6 +228,7 @@ TEST_P(LinearQTest, LargestCodesDoNotSaturate) {
   for (int wtype : allQuantized)
     for (Fill fill : {Fill::Largest, Fill::Smallest, Fill::Alternating})
       cases.push_back(makeCase({.wtype = wtype,
+                                .rows = GetParam().rows,
                                 .tokens = GetParam().tiles[0],
                                 .k = 128,
                                 .fill = fill}));

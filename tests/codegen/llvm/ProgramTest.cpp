@@ -315,11 +315,12 @@ const Shape shapes[] = {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Program,
     testing::Combine(testing::ValuesIn(shapes),
-                     testing::Values("x86-64-v2", "x86-64-v3", "x86-64-v4",
-                                     "x86-64-v4-vnni")),
+                     testing::Values("x86-64-v2", "x86-64-v3", "x86-64-v3-vnni",
+                                     "x86-64-v4", "x86-64-v4-vnni",
+                                     "x86-64-amx")),
     [](const auto &info) {
       std::string target = std::get<1>(info.param);
-      target = target.substr(target.find('v'));
+      target = target.substr(std::string("x86-64-").size());
       std::replace(target.begin(), target.end(), '-', '_');
       return std::string(std::get<0>(info.param).name) + "_" + target;
     });

@@ -11,16 +11,14 @@
 #include "llvm/IR/IntrinsicInst.h"
 
 #include <fstream>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace lfmc::halide::test {
 
 const std::vector<Isa> &allIsas() {
   static const std::vector<Isa> isas = {
-      {"v3_vnni", "x86-64-v3-vnni", {6}},
-      {"amx", "x86-64-amx", {8, 16, 64}},
-      {"amx_model", "x86-64-amx", {8, 16, 64}, LFMC_MATRIX_MODEL},
+      {"v3_vnni", "x86-64-v3-vnni", 16, {6}},
+      {"amx", "x86-64-amx", 16, {8, 16, 64}},
+      {"amx_model", "x86-64-amx", 16, {8, 16, 64}, LFMC_MATRIX_MODEL},
   };
   return isas;
 }
@@ -30,13 +28,8 @@ static const Target &targetOf(const Isa &isa) {
 }
 
 bool Isa::runs() const {
-  if (*library)
-    return runsOnHost(*llvm::cantFail(findTarget("x86-64-v4-vnni")));
-  if (!runsOnHost(targetOf(*this)))
-    return false;
-  // The system lends the tiles to processes that ask.
-  return std::string(name) != "amx" ||
-         syscall(SYS_arch_prctl, /*ARCH_REQ_XCOMP_PERM*/ 0x1023, 18) == 0;
+  return runsOnHost(*library ? *llvm::cantFail(findTarget("x86-64-v4-vnni"))
+                             : targetOf(*this));
 }
 
 // Calls lfmc_test_X for the intrinsic X.
