@@ -25,12 +25,13 @@ struct Tile {
 /// 8-bit codes are multiplied in halves) leave of the registers. With VNNI two
 /// vectors share the loads of x, which else are the limit: 0.77 of the peak
 /// against 0.70; without it they spill. Measured: benchmarks/kernels.
-Tile tileOf(const Target &target) {
+Tile tileOf(const Target &target, lfm2::StoredKind kind) {
   // The more tokens, the cheaper is unpacking; their sums stay in L1.
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
     return {1, 64};
+  // The sums alone fill the registers: 16 have no room for unpacking 6 bits.
   if (target.cpuFeatures & LFM_CPU_AVX_VNNI)
-    return {2, 6};
+    return {2, kind == lfm2::StoredKind::Q6 ? 4 : 6};
   if (target.cpuFeatures & LFM_CPU_AVX512_ICELAKE)
     return {2, 6};
   if (target.vectorRegisters >= 32)
@@ -52,7 +53,7 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   bool swiglu = linear.getActivation() == lfm2::Activation::Swiglu;
   if (swiglu && linear.getBias())
     return {};
-  Tile tile = tileOf(target);
+  Tile tile = tileOf(target, encoding.getKind());
   int64_t most = tile.vectors * target.vectorLanes;
   int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
                         : dividingPowerOfTwo(n, most);

@@ -26,7 +26,7 @@ constexpr size_t streamBytes = size_t(256) << 20;
 
 struct Isa {
   Level level;
-  const char *name;            // of the target
+  const char *name;           // of the target
   int rows, tokens, panels;   // the tile of floats; panels: for one token
   bool f16;                   // converts f16 in hardware
   int quantRows, quantTokens; // the tile of quantized weights
@@ -246,8 +246,8 @@ void attention(benchmark::State &state, const Isa &isa, int tokens, bool half) {
 
 void rmsNorm(benchmark::State &state, const Isa &isa) {
   const int width = 2048;
-  void *kernel =
-      loadKernel({"rms_norm", {{"width", width}}, {{"eps", 1e-5}}}, *isa.target);
+  void *kernel = loadKernel({"rms_norm", {{"width", width}}, {{"eps", 1e-5}}},
+                            *isa.target);
   std::vector<float> x(width, 1.0f), g(width), y(width);
   Meter meter(state);
   for (auto _ : state)
@@ -269,8 +269,9 @@ void rope(benchmark::State &state, const Isa &isa) {
 
 void shortConv(benchmark::State &state, const Isa &isa) {
   const int channels = 2048, taps = 3;
-  void *kernel = loadKernel(
-      {"short_conv", {{"channels", channels}, {"taps", taps}}, {}}, *isa.target);
+  void *kernel =
+      loadKernel({"short_conv", {{"channels", channels}, {"taps", taps}}, {}},
+                 *isa.target);
   std::vector<float> b(channels), c(channels), x(channels), y(channels);
   std::vector<float> w(channels * taps), s(channels * (taps - 1));
   Meter meter(state);

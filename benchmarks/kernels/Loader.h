@@ -14,8 +14,9 @@
 
 namespace lfmc::halide::bench {
 
-/// Compiles for `target` as a package would. Returns the kernel's function, loaded for the life of the process. Throws
-/// std::runtime_error with the compiler's or linker's message.
+/// Compiles for `target` as a package would. Returns the kernel's function,
+/// loaded for the life of the process. Throws std::runtime_error with the
+/// compiler's or linker's message.
 void *loadKernel(const MicroKernel &kernel, const Target &target);
 
 /// A buffer argument: only `host` is set, kernels read nothing else.

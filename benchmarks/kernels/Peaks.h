@@ -22,8 +22,8 @@ double flopPeak(Level level);
 /// `level`, without the additions that follow the latter.
 double productPeak(Level level);
 
-/// What the peaks above are made of, for callers that measure on their own: runs
-/// `rounds` rounds of twelve independent multiply-adds (products: of 8-bit
+/// What the peaks above are made of, for callers that measure on their own:
+/// runs `rounds` rounds of twelve independent multiply-adds (products: of 8-bit
 /// products) on this thread; a round does vectorLanes() operations of two, or
 /// products, twelve times.
 void runChains(Level level, bool products, long rounds);

@@ -49,8 +49,8 @@ Expr QuantizedPanels::low(Expr j, Expr r, Expr i, Expr s, Expr panel) const {
 Expr QuantizedPanels::high(Expr j, Expr r, Expr i, Expr s, Expr panel) const {
   const int perBlock = block / activationBlock;
   const int groups = activationBlock / depth / 4;
-  const Expr byte = top(j + topStart(), r,
-                        s % perBlock * groups + i / 4, s / perBlock, panel);
+  const Expr byte = top(j + topStart(), r, s % perBlock * groups + i / 4,
+                        s / perBlock, panel);
   return (byte >> cast<uint8_t>(i % 4 * 2)) & cast<uint8_t>(3);
 }
 

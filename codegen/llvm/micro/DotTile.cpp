@@ -3,8 +3,8 @@
 // linear_q by vpdpbusd: vectors of rows times one broadcast group of four
 // columns of a token. Two vectors of rows share each broadcast, so that loads
 // do not bound the tile; the integer sums of all rows and tokens stay in
-// registers over a block of 32 columns, the f32 sums are spilled between blocks
-// where registers are short (docs/kernels.md).
+// registers over a block of 32 columns, the f32 sums wait on the stack between
+// blocks (docs/kernels.md).
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "llvm/IR/IntrinsicsX86.h"
@@ -94,8 +94,8 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
     Value *scale = q.broadcast(perToken(xs, t), lanes);
     Value *total = nullptr;
     if (layout.hasMinimum())
-      total = b.CreateFMul(
-          b.CreateSIToFP(broadcast(perToken(xsum, t)), floats), scale);
+      total = b.CreateFMul(b.CreateSIToFP(broadcast(perToken(xsum, t)), floats),
+                           scale);
     for (int64_t v = 0; v < vectors; ++v) {
       Value *memory = sums(t, v), *sum = w.load(floats, memory);
       Value *product = b.CreateSIToFP(products[t * vectors + v], floats);

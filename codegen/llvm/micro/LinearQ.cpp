@@ -43,8 +43,7 @@ Value *LinearQ::codes(Value *low, Value *top, int group, int64_t first,
     value = b.CreateBitCast(value, type);
     return b.CreateAnd(value, w.all(type, mask));
   };
-  Value *value =
-      bits(w.at(low, group / 2 * step + first), group % 2 * 4, 15);
+  Value *value = bits(w.at(low, group / 2 * step + first), group % 2 * 4, 15);
   if (!layout.isQ6())
     return value;
   // The two bits, where they belong in the code.
@@ -85,7 +84,8 @@ void LinearQ::finish(Value *sums, Value *panel, Value *res, Value *y) {
     sums = w.b.CreateFAdd(
         sums, w.load(rows, w.at(bias, panel, int64_t(layout.rows) * 4)));
   if (shape.swiglu)
-    sums = w.b.CreateFMul(silu(w, w.part(sums, 0, out)), w.part(sums, out, out));
+    sums =
+        w.b.CreateFMul(silu(w, w.part(sums, 0, out)), w.part(sums, out, out));
   else if (shape.residual)
     sums = w.b.CreateFAdd(w.load(rows, w.at(res, panel, out * 4)), sums);
   w.store(sums, w.at(y, panel, out * 4));

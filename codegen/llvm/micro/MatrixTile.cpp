@@ -19,10 +19,10 @@ using namespace llvm;
 namespace lfmc {
 namespace {
 
-constexpr int64_t tileRows = 16;  // of weights; also tokens of a whole tile
+constexpr int64_t tileRows = 16; // of weights; also tokens of a whole tile
 constexpr int64_t groupBlocks = 4;
 constexpr int64_t weightTileBytes = 512, productTileBytes = 1024;
-constexpr int weightTile = 4; // the first of four
+constexpr int weightTile = 4;                 // the first of four
 constexpr int inputTile = 2, productTile = 0; // the first of two each
 
 class MatrixTile {
@@ -57,7 +57,7 @@ private:
   MicroWriter &w;
   IRBuilder<> &b;
   const int64_t tokens, tiles; // tokens of a tile
-  Value *productMemory, *sumMemory, *codeMemory;
+  Value *productMemory, *sumMemory, *codeMemory, *totalMemory;
 };
 
 void MatrixTile::configure() {
@@ -124,21 +124,26 @@ void MatrixTile::scale(Value *index, int64_t tile, ArrayRef<Value *> scales,
   Value *xs = w.at(q.xs, index, 4), *xsum = w.at(q.xsum, index, 4);
   for (int64_t t = 0; t < tokens; ++t) {
     Value *sum = w.load(floats, sums(tile * tileRows + t));
+    if (!minima.empty()) {
+      // Of all blocks at once, by way of memory: each is broadcast from there.
+      Value *totals = w.load(w.vector(b.getInt32Ty(), scales.size()),
+                             perToken(xsum, tile, t));
+      Type *type = w.vector(w.f32(), scales.size());
+      w.store(b.CreateFMul(b.CreateSIToFP(totals, type),
+                           w.load(type, perToken(xs, tile, t))),
+              totalMemory);
+    }
     for (size_t block = 0; block < scales.size(); ++block) {
       Value *unit =
           q.broadcast(w.at(perToken(xs, tile, t), block * 4), tileRows);
       Value *product = w.load(integers, w.at(products(tile, block), t * 64));
-      sum = q.accumulate(
-          sum, b.CreateFMul(b.CreateSIToFP(product, floats), unit),
-          scales[block]);
-      if (minima.empty())
-        continue;
-      Value *total = b.CreateVectorSplat(
-          tileRows,
-          w.load(b.getInt32Ty(), w.at(perToken(xsum, tile, t), block * 4)));
-      sum = q.accumulate(
-          sum, b.CreateFMul(b.CreateSIToFP(total, floats), unit),
-          minima[block]);
+      sum =
+          q.accumulate(sum, b.CreateFMul(b.CreateSIToFP(product, floats), unit),
+                       scales[block]);
+      if (!minima.empty())
+        sum = q.accumulate(sum,
+                           q.broadcast(w.at(totalMemory, block * 4), tileRows),
+                           minima[block]);
     }
     w.store(sum, sums(tile * tileRows + t));
   }
@@ -171,11 +176,11 @@ void MatrixTile::build() {
   productMemory = w.stack(2 * groupBlocks * productTileBytes);
   sumMemory = w.stack(q.shape.tokens * tileRows * 4);
   codeMemory = layout.isQ8() ? nullptr : w.stack(groupBlocks * weightTileBytes);
+  totalMemory = w.stack(groupBlocks * 4);
   configure();
   const int64_t groups = q.blocks() / groupBlocks;
   const int64_t rest = q.blocks() % groupBlocks;
-  const int64_t groupBytes =
-      groupBlocks * layout.blockBytes() / q.perBlock();
+  const int64_t groupBytes = groupBlocks * layout.blockBytes() / q.perBlock();
   Value *zero = Constant::getNullValue(w.vector(w.f32(), tileRows));
   w.loop(layout.panels, [&](Value *panel) {
     Value *weights = w.at(q.weights, panel, layout.panelBytes());

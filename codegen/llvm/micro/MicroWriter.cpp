@@ -104,8 +104,8 @@ static Value *exponential(MicroWriter &w, Value *x) {
   auto multiply = [&](Value *value, float factor) {
     return b.CreateFMul(value, constant(factor));
   };
-  Value *c = b.CreateSelect(b.CreateFCmpOLT(x, constant(88.37f)), x,
-                            constant(88.37f));
+  Value *c =
+      b.CreateSelect(b.CreateFCmpOLT(x, constant(88.37f)), x, constant(88.37f));
   c = b.CreateSelect(b.CreateFCmpOGT(c, constant(-88.0f)), c, constant(-88.0f));
   const float magic = 12582912.0f;
   Value *shifted = b.CreateFAdd(multiply(c, 1.44269504f), constant(magic));
@@ -116,8 +116,8 @@ static Value *exponential(MicroWriter &w, Value *x) {
   for (float a : {0.0013933731243014336f, 0.00833331048488617f,
                   0.041666463017463684f, 0.1666666716337204f, 0.5f})
     q = b.CreateFAdd(b.CreateFMul(q, r), constant(a));
-  Value *p = b.CreateFAdd(
-      b.CreateFAdd(b.CreateFMul(q, b.CreateFMul(r, r)), r), constant(1.0f));
+  Value *p = b.CreateFAdd(b.CreateFAdd(b.CreateFMul(q, b.CreateFMul(r, r)), r),
+                          constant(1.0f));
   Value *bits = b.CreateSub(b.CreateBitCast(shifted, integers),
                             w.all(integers, bit_cast<int32_t>(magic)));
   Value *scale = b.CreateBitCast(

@@ -329,11 +329,10 @@ TEST_P(EmbedQTest, EveryRowOfAPanel) {
                              Buffer<float> y(width, untouched);
                              kernel({w.stored.data(), y.data()}, {row});
                              for (int k = 0; k < width; ++k)
-                               ASSERT_EQ(
-                                   y[k],
-                                   w.values[size_t(row) * width + k] *
-                                           w.scales[row * 2 + k / block] +
-                                       w.minima[row * 2 + k / block])
+                               ASSERT_EQ(y[k],
+                                         w.values[size_t(row) * width + k] *
+                                                 w.scales[row * 2 + k / block] +
+                                             w.minima[row * 2 + k / block])
                                    << "row " << row << " column " << k;
                            }
                          }});

@@ -36,14 +36,12 @@ inline CodeRange codeRange(int wtype) {
 inline size_t codesStart(int wtype, int rows) {
   return size_t(rows) * (wtype == Q4M ? 4 : 2);
 }
-inline int codeBits(int wtype) {
-  return wtype == Q8 ? 8 : wtype == Q6 ? 6 : 4;
-}
+inline int codeBits(int wtype) { return wtype == Q8 ? 8 : wtype == Q6 ? 6 : 4; }
 
 /// Bytes of a panel of `k` columns.
 inline size_t panelBytes(int wtype, int rows, int block, int k) {
-  return k / block * (codesStart(wtype, rows) +
-                      size_t(rows) * block * codeBits(wtype) / 8);
+  return k / block *
+         (codesStart(wtype, rows) + size_t(rows) * block * codeBits(wtype) / 8);
 }
 
 /// An integer in [low, high].
@@ -58,7 +56,7 @@ inline int pick(Random &random, int low, int high) {
 struct QuantizedWeights {
   int wtype, rows, block, depth, panels, k;
   Buffer<uint8_t> stored;
-  std::vector<int> values;   // [panel][row][k]
+  std::vector<int> values;           // [panel][row][k]
   std::vector<float> scales, minima; // [panel][row][k / block]
 
   /// `code` gives the value of (row of all panels, column).

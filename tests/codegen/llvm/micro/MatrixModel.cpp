@@ -53,9 +53,7 @@ void lfmc_test_ldtilecfg(const uint8_t *config) {
 
 void lfmc_test_tilerelease() { configured = false; }
 
-void lfmc_test_tilezero(int8_t number) {
-  clear(used(number));
-}
+void lfmc_test_tilezero(int8_t number) { clear(used(number)); }
 
 void lfmc_test_tileloadd64(int8_t number, const uint8_t *memory,
                            int64_t stride) {

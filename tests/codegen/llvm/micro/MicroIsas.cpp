@@ -57,8 +57,7 @@ std::string Isa::emit(const MicroKernel &kernel, const std::string &symbol,
   if (!module)
     return llvm::toString(module.takeError());
   callModel(**module);
-  auto bytes = emitLlvm(**module,
-                        *llvm::cantFail(findTarget("x86-64-v4-vnni")),
+  auto bytes = emitLlvm(**module, *llvm::cantFail(findTarget("x86-64-v4-vnni")),
                         EmitKind::Object, /*optimised=*/false);
   if (!bytes)
     return llvm::toString(bytes.takeError());
