@@ -43,22 +43,13 @@ void inverseRow(const double *u, int64_t n, int64_t i, double *row) {
 
 } // namespace
 
-std::vector<float> inverseFactor(const float *h, int64_t n, double damping) {
-  double mean = 0;
-  for (int64_t i = 0; i < n; ++i)
-    mean += h[i * n + i] / double(n);
-  if (!std::isfinite(mean))
-    return {};
+std::vector<float> inverseFactor(const float *h, int64_t n) {
   // The order is reversed: with h reversed = uᵀ u, the inverse of u, reversed
   // and transposed, is the factor that feeds errors to later columns.
   std::vector<double> a(n * n), row(n);
-  for (int64_t i = 0; i < n; ++i) {
+  for (int64_t i = 0; i < n; ++i)
     for (int64_t j = i; j < n; ++j)
       a[i * n + j] = h[(n - 1 - i) * n + n - 1 - j];
-    double &diagonal = a[i * n + i];
-    diagonal =
-        diagonal == 0 ? (mean > 0 ? mean : 1) : diagonal + damping * mean;
-  }
   if (!cholesky(a.data(), n))
     return {};
   std::vector<float> factor(n * n);

@@ -9,13 +9,11 @@
 
 namespace lfmc {
 
-/// For a symmetric positive semidefinite H, [n][n] row-major, of which the
-/// lower triangle is read: the lower triangular F, [n][n], with inverse(H +
-/// damping * mean(diag H) * I) = F Fᵀ. (It is the transpose of GPTQ's upper
-/// Cholesky factor.) Rows and columns of H that are zero count as unrelated to
-/// all others. Empty if H has an element that is not finite or is not positive
-/// semidefinite.
-std::vector<float> inverseFactor(const float *h, int64_t n, double damping);
+/// For a symmetric positive definite H, [n][n] row-major: the lower triangular
+/// F, [n][n], with inverse(H) = F Fᵀ. (It is the transpose of GPTQ's upper
+/// Cholesky factor.) Empty if H has an element that is not finite or is not
+/// positive definite.
+std::vector<float> inverseFactor(const float *h, int64_t n);
 
 } // namespace lfmc
 

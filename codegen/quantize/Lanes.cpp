@@ -70,6 +70,44 @@ LFMC_SIMD void feedLanes(float *values, int64_t columns, const float *errors,
         values[k * lanes + l] -= errors[j * lanes + l] * factor[k * stride + j];
 }
 
+LFMC_SIMD void settleLanes(int64_t n, const LaneGrid &grid, const float *matrix,
+                           int64_t pitch, const float *values,
+                           const float *gradient, float *codes, float *scale) {
+  float work[maxBlock][lanes];
+  std::memcpy(work, gradient, n * sizeof work[0]);
+  for (int64_t j = 0; j < n; ++j) {
+    const float *row = matrix + j * pitch;
+    float change[lanes];
+    for (int64_t l = 0; l < lanes; ++l) {
+      float old = values[j * lanes + l];
+      float position =
+          (old - work[j][l] / row[j] - grid.minimum[l]) * grid.inverse[l];
+      float code = nearest(std::min(std::max(position, grid.low), grid.high));
+      change[l] = grid.scale[l] * code + grid.minimum[l] - old;
+      codes[j * lanes + l] = code;
+    }
+    for (int64_t k = 0; k < n; ++k)
+      for (int64_t l = 0; l < lanes; ++l)
+        work[k][l] += change[l] * row[k];
+  }
+  // With q = scale * code + minimum: the derivative by the scale, and by it
+  // twice.
+  float slope[lanes] = {}, curve[lanes] = {};
+  for (int64_t j = 0; j < n; ++j) {
+    const float *row = matrix + j * pitch;
+    float product[lanes] = {};
+    for (int64_t k = 0; k < n; ++k)
+      for (int64_t l = 0; l < lanes; ++l)
+        product[l] += row[k] * codes[k * lanes + l];
+    for (int64_t l = 0; l < lanes; ++l) {
+      slope[l] += codes[j * lanes + l] * work[j][l];
+      curve[l] += codes[j * lanes + l] * product[l];
+    }
+  }
+  for (int64_t l = 0; l < lanes; ++l)
+    scale[l] = grid.scale[l] - (curve[l] > 0 ? slope[l] / curve[l] : 0.0f);
+}
+
 namespace {
 
 // Sums [rows][columns] of outer products, in registers.

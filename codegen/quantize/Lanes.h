@@ -42,6 +42,17 @@ void roundLanes(const LaneBlock &block, const LaneGrid &grid, float *loss,
 void feedLanes(float *values, int64_t columns, const float *errors, int64_t n,
                const float *factor, int64_t stride);
 
+/// Another turn for a rounded block. `codes` and `values` are [n][lanes] and
+/// what the block is rounded to, `gradient`, [n][lanes], half the derivative of
+/// the quadratic error by the values; matrix[j][k] (row pitch `pitch`) its
+/// second derivatives. Each column in turn goes to the code of least error with
+/// all others as they are; then the least error's scale for these codes, by
+/// lane, goes to `scale`. `values` and `gradient` are kept for the caller to
+/// compare and update.
+void settleLanes(int64_t n, const LaneGrid &grid, const float *matrix,
+                 int64_t pitch, const float *values, const float *gradient,
+                 float *codes, float *scale);
+
 /// Adds the outer products of `n` rows to the lower triangle of `sums`, [size]
 /// [size] (size: a multiple of 32); what lies above it is not defined. Row t is
 /// rows[t * stride .. + size).

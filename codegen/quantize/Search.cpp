@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/quantize/Search.h"
 
+#include "codegen/quantize/Candidates.h"
 #include "codegen/quantize/Factor.h"
-#include "codegen/quantize/Lanes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -28,77 +28,27 @@ namespace {
 
 // Of the mean of the diagonal: what keeps the inverse of few samples tame.
 constexpr double damping = 0.01;
+// Times that codes and scales are looked at again with all others known.
+constexpr int sweeps = 2;
 
 /// A group of columns that errors do not leave.
 struct Group {
   int64_t first, size;
   std::vector<float> factor; // of inverseFactor; empty: no feedback
+  std::vector<float> matrix; // what it is the factor of, [size][size]
 };
 
-/// The scales and minima to try for a block.
-class Candidates {
-public:
-  Candidates(const Blocks &blocks, const LaneBlock &block) : blocks(blocks) {
-    for (int64_t l = 0; l < lanes; ++l) {
-      low[l] = high[l] = block.values[0][l];
-      for (int64_t j = 1; j < block.n; ++j) {
-        low[l] = std::min(low[l], block.values[j][l]);
-        high[l] = std::max(high[l], block.values[j][l]);
-      }
-    }
-  }
+/// Rows under work, by lane.
+struct Scratch {
+  Scratch(int64_t columns, const Blocks &blocks)
+      : blocks(blocks), original(columns * lanes), work(columns * lanes),
+        codes(columns * lanes), scales(columns / blocks.block * lanes),
+        grids(columns / blocks.block) {}
 
-  int count() const {
-    return blocks.minimum     ? 36
-           : blocks.bits == 8 ? 5
-           : blocks.bits == 6 ? 18
-                              : 24;
-  }
-
-  /// Factors in f16, which is what counts: `scales` and `grid` agree.
-  void get(int index, BlockScale *scales, LaneGrid &grid) const {
-    float wanted[2][lanes] = {};
-    const float middle = float(1 << (blocks.bits - 1));
-    grid.low = blocks.minimum ? 0 : blocks.bits == 8 ? -127 : -middle;
-    grid.high = blocks.minimum ? 15 : middle - 1;
-    for (int64_t l = 0; l < lanes; ++l) {
-      float size = std::max(std::fabs(low[l]), std::fabs(high[l]));
-      if (blocks.minimum) {
-        // Either end moves inwards by up to a quarter of the range.
-        float range = high[l] - low[l];
-        float from = low[l] + 0.05f * float(index % 6) * range;
-        float to = high[l] - 0.05f * float(index / 6) * range;
-        wanted[0][l] = (to - from) / 15;
-        wanted[1][l] = from;
-      } else if (blocks.bits == 8) {
-        wanted[0][l] = size / 127 * (1 - 0.01f * float(index));
-      } else {
-        // The end with one code more is that of the largest value, or not.
-        int half = count() / 2;
-        float step = blocks.bits == 6 ? 0.03f : 0.05f;
-        float largest = -low[l] > high[l] ? low[l] : high[l];
-        float most = blocks.bits == 6 ? 1.06f : 1.15f;
-        float shrink = most - step * float(index % half);
-        wanted[0][l] = (index < half ? -largest : largest) / middle * shrink;
-      }
-    }
-    uint16_t halves[2][lanes];
-    convert(Format::F32, reinterpret_cast<uint8_t *>(wanted), Format::F16,
-            reinterpret_cast<uint8_t *>(halves), 2 * lanes);
-    float rounded[2][lanes];
-    convert(Format::F16, reinterpret_cast<uint8_t *>(halves), Format::F32,
-            reinterpret_cast<uint8_t *>(rounded), 2 * lanes);
-    for (int64_t l = 0; l < lanes; ++l) {
-      scales[l] = {halves[0][l], halves[1][l]};
-      grid.scale[l] = rounded[0][l];
-      grid.minimum[l] = rounded[1][l];
-      grid.inverse[l] = rounded[0][l] == 0 ? 0 : 1 / rounded[0][l];
-    }
-  }
-
-private:
   const Blocks &blocks;
-  float low[lanes], high[lanes];
+  std::vector<float> original, work, codes; // [columns][lanes]
+  std::vector<BlockScale> scales;           // [blocks][lanes]
+  std::vector<LaneGrid> grids;              // [blocks]
 };
 
 class SearchQuantizer : public RowQuantizer {
@@ -107,115 +57,152 @@ public:
                    const Blocks &blocks, int8_t *codes,
                    BlockScale *scales) const override;
 
-  /// Empty: one group of all columns.
-  std::vector<Group> groups;
+  std::vector<Group> groups; // of all columns; empty: one
   /// Root of the weight of a column's squared error; empty: 1.
   std::vector<float> weights;
 
 private:
-  /// Rows by lane: [columns][lanes], scales [blocks][lanes].
-  struct Scratch {
-    Scratch(int64_t columns, const Blocks &blocks)
-        : work(columns * lanes), codes(columns * lanes),
-          scales(columns / blocks.block * lanes) {}
-    std::vector<float> work;
-    std::vector<int8_t> codes;
-    std::vector<BlockScale> scales;
-  };
-
   bool quantizeRows(const float *values, int64_t rows, int64_t columns,
-                    const Blocks &blocks, int8_t *codes, BlockScale *scales,
-                    Scratch &scratch) const;
-  bool quantizeLanes(int64_t columns, const Blocks &blocks,
+                    int8_t *codes, BlockScale *scales, Scratch &scratch) const;
+  bool quantizeGroup(const Group &group, const float *weight,
                      Scratch &scratch) const;
-  bool quantizeBlock(LaneBlock &block, const Blocks &blocks, float *errors,
-                     int8_t *codes, BlockScale *scales) const;
 };
 
-// Returns whether every lane has factors that f16 holds.
-bool SearchQuantizer::quantizeBlock(LaneBlock &block, const Blocks &blocks,
-                                    float *errors, int8_t *codes,
-                                    BlockScale *scales) const {
+// Rounds the block, whose values are set, with the best candidate. Returns
+// whether every lane has factors that f16 holds.
+bool searchBlock(const LaneBlock &block, const Blocks &blocks, LaneGrid &best,
+                 BlockScale *scales, float *codes, float *errors) {
   Candidates candidates(blocks, block);
-  float best[lanes];
-  std::fill_n(best, lanes, std::numeric_limits<float>::infinity());
-  LaneGrid grid, chosen = {};
+  float least[lanes], loss[lanes];
+  std::fill_n(least, lanes, std::numeric_limits<float>::infinity());
+  LaneGrid grid;
   for (int i = 0; i < candidates.count(); ++i) {
     BlockScale tried[lanes];
-    float loss[lanes];
     candidates.get(i, tried, grid);
     roundLanes(block, grid, loss, nullptr, nullptr);
     for (int64_t l = 0; l < lanes; ++l)
       if (std::isfinite(grid.scale[l]) && std::isfinite(grid.minimum[l]) &&
-          loss[l] < best[l]) {
-        best[l] = loss[l];
+          loss[l] < least[l]) {
+        least[l] = loss[l];
         scales[l] = tried[l];
-        chosen.scale[l] = grid.scale[l];
-        chosen.inverse[l] = grid.inverse[l];
-        chosen.minimum[l] = grid.minimum[l];
+        best.scale[l] = grid.scale[l];
+        best.inverse[l] = grid.inverse[l];
+        best.minimum[l] = grid.minimum[l];
       }
   }
-  chosen.low = grid.low;
-  chosen.high = grid.high;
-  float loss[lanes], rounded[maxBlock * lanes];
-  roundLanes(block, chosen, loss, rounded, errors);
-  for (int64_t i = 0; i < block.n * lanes; ++i)
-    codes[i] = int8_t(rounded[i]);
-  return std::all_of(best, best + lanes,
-                     [](float x) { return std::isfinite(x); });
+  best.low = grid.low;
+  best.high = grid.high;
+  if (!std::all_of(least, least + lanes,
+                   [](float x) { return std::isfinite(x); }))
+    return false;
+  roundLanes(block, best, loss, codes, errors);
+  return true;
 }
 
-bool SearchQuantizer::quantizeLanes(int64_t columns, const Blocks &blocks,
-                                    Scratch &scratch) const {
-  const std::vector<float> ones(weights.empty() ? columns : 0, 1.0f);
-  const float *weight = weights.empty() ? ones.data() : weights.data();
-  const Group whole{0, columns, {}};
-  size_t next = 0;
-  const Group *group = groups.empty() ? &whole : &groups[0];
-  std::vector<float> errors(blocks.block * lanes);
-  std::vector<float> inside(maxBlock * maxBlock);
-  LaneBlock block;
-  block.n = blocks.block;
-  for (int64_t c = 0; c < columns; c += blocks.block) {
-    if (c == group->first + group->size)
-      group = &groups[++next];
-    int64_t at = c - group->first, size = group->size;
-    block.weight = weight + c;
-    block.factor = nullptr;
-    if (!group->factor.empty()) {
-      block.factor = inside.data();
-      for (int64_t j = 0; j < block.n; ++j)
-        for (int64_t k = j + 1; k < block.n; ++k)
-          inside[j * maxBlock + k] = group->factor[(at + k) * size + at + j];
+void valuesOf(const LaneGrid &grid, const float *codes, int64_t n,
+              float *values) {
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t l = 0; l < lanes; ++l)
+      values[j * lanes + l] =
+          grid.scale[l] * codes[j * lanes + l] + grid.minimum[l];
+}
+
+// Coordinate descent on the error of a whole group, block by block.
+void refineGroup(const Group &group, Scratch &scratch) {
+  const int64_t n = scratch.blocks.block, size = group.size;
+  float *codes = scratch.codes.data() + group.first * lanes;
+  std::vector<float> values(size * lanes), difference(size * lanes);
+  std::vector<float> gradient(size * lanes);
+  for (int64_t c = 0; c < size; c += n)
+    valuesOf(scratch.grids[(group.first + c) / n], codes + c * lanes, n,
+             values.data() + c * lanes);
+  for (int64_t i = 0; i < size * lanes; ++i)
+    difference[i] = scratch.original[group.first * lanes + i] - values[i];
+  feedLanes(gradient.data(), size, difference.data(), size, group.matrix.data(),
+            size);
+  for (int sweep = 0; sweep < sweeps; ++sweep)
+    for (int64_t c = 0; c < size; c += n) {
+      int64_t index = (group.first + c) / n;
+      LaneGrid &grid = scratch.grids[index];
+      BlockScale scales[lanes];
+      float scale[lanes], *old = values.data() + c * lanes;
+      settleLanes(n, grid, group.matrix.data() + c * (size + 1), size, old,
+                  gradient.data() + c * lanes, codes + c * lanes, scale);
+      LaneGrid next = grid;
+      setFactors(scale, grid.minimum, scales, next);
+      for (int64_t l = 0; l < lanes; ++l)
+        if (std::isfinite(next.scale[l]) && next.scale[l] != 0) {
+          grid.scale[l] = next.scale[l];
+          grid.inverse[l] = next.inverse[l];
+          scratch.scales[index * lanes + l].scale = scales[l].scale;
+        }
+      float fresh[maxBlock * lanes];
+      valuesOf(grid, codes + c * lanes, n, fresh);
+      for (int64_t i = 0; i < n * lanes; ++i) {
+        difference[i] = old[i] - fresh[i];
+        old[i] = fresh[i];
+      }
+      feedLanes(gradient.data(), size, difference.data(), n,
+                group.matrix.data() + c, size);
     }
-    std::copy_n(scratch.work.data() + c * lanes, block.n * lanes,
-                &block.values[0][0]);
-    if (!quantizeBlock(block, blocks, errors.data(),
-                       scratch.codes.data() + c * lanes,
-                       scratch.scales.data() + c / block.n * lanes))
+}
+
+bool SearchQuantizer::quantizeGroup(const Group &group, const float *weight,
+                                    Scratch &scratch) const {
+  const int64_t n = scratch.blocks.block, size = group.size;
+  std::vector<float> errors(n * lanes), inside;
+  LaneBlock block;
+  block.n = n;
+  block.factor = nullptr;
+  for (int64_t c = 0; c < size; c += n) {
+    int64_t column = group.first + c;
+    if (!group.factor.empty()) {
+      inside.resize(maxBlock * maxBlock);
+      for (int64_t j = 0; j < n; ++j)
+        for (int64_t k = j + 1; k < n; ++k)
+          inside[j * maxBlock + k] = group.factor[(c + k) * size + c + j];
+      block.factor = inside.data();
+    }
+    block.weight = weight + column;
+    float *work = scratch.work.data() + column * lanes;
+    std::copy_n(work, n * lanes, &block.values[0][0]);
+    if (!searchBlock(block, scratch.blocks, scratch.grids[column / n],
+                     scratch.scales.data() + column / n * lanes,
+                     scratch.codes.data() + column * lanes, errors.data()))
       return false;
     if (block.factor)
-      feedLanes(scratch.work.data() + (c + block.n) * lanes,
-                size - at - block.n, errors.data(), block.n,
-                group->factor.data() + (at + block.n) * size + at, size);
+      feedLanes(work + n * lanes, size - c - n, errors.data(), n,
+                group.factor.data() + (c + n) * size + c, size);
   }
-  return -1;
+  if (!group.factor.empty())
+    refineGroup(group, scratch);
+  return true;
 }
 
 // Up to `lanes` rows.
 bool SearchQuantizer::quantizeRows(const float *values, int64_t rows,
-                                   int64_t columns, const Blocks &blocks,
-                                   int8_t *codes, BlockScale *scales,
-                                   Scratch &scratch) const {
-  const int64_t perRow = columns / blocks.block;
+                                   int64_t columns, int8_t *codes,
+                                   BlockScale *scales, Scratch &scratch) const {
   for (int64_t c = 0; c < columns; ++c)
     for (int64_t l = 0; l < lanes; ++l)
       scratch.work[c * lanes + l] = l < rows ? values[l * columns + c] : 0;
-  if (!quantizeLanes(columns, blocks, scratch))
-    return false;
+  scratch.original = scratch.work;
+  std::vector<float> ones;
+  if (weights.empty())
+    ones.assign(columns, 1.0f);
+  const float *weight = weights.empty() ? ones.data() : weights.data();
+  if (groups.empty()) {
+    if (!quantizeGroup({0, columns, {}, {}}, weight, scratch))
+      return false;
+  } else {
+    for (const Group &group : groups)
+      if (!quantizeGroup(group, weight, scratch))
+        return false;
+  }
+  const int64_t perRow = columns / scratch.blocks.block;
   for (int64_t l = 0; l < rows; ++l) {
     for (int64_t c = 0; c < columns; ++c)
-      codes[l * columns + c] = scratch.codes[c * lanes + l];
+      codes[l * columns + c] = int8_t(scratch.codes[c * lanes + l]);
     for (int64_t b = 0; b < perRow; ++b)
       scales[l * perRow + b] = scratch.scales[b * lanes + l];
   }
@@ -228,7 +215,7 @@ int64_t SearchQuantizer::quantize(float *values, int64_t rows, int64_t columns,
   const int64_t perRow = columns / blocks.block;
   Scratch scratch(columns, blocks);
   auto some = [&](int64_t row, int64_t n) {
-    return quantizeRows(values + row * columns, n, columns, blocks,
+    return quantizeRows(values + row * columns, n, columns,
                         codes + row * columns, scales + row * perRow, scratch);
   };
   for (int64_t begin = 0; begin < rows; begin += lanes) {
@@ -262,6 +249,27 @@ std::vector<float> searchWeights(const InputMoments &moments) {
   return weights;
 }
 
+// The group's moments by the divisors, symmetric, with a diagonal that is not
+// 0.
+std::vector<float> dampedMatrix(const InputMoments::Group &group,
+                                const std::vector<float> &divisors) {
+  const int64_t n = group.size;
+  std::vector<float> matrix(n * n);
+  auto divisor = [&](int64_t i) {
+    return divisors.empty() ? 1 : divisors[group.first + i];
+  };
+  double mean = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j <= i; ++j)
+      matrix[i * n + j] = matrix[j * n + i] =
+          group.matrix[i * n + j] / (divisor(i) * divisor(j));
+    mean += matrix[i * n + i] / double(n);
+  }
+  for (int64_t i = 0; i < n; ++i)
+    matrix[i * n + i] += mean > 0 ? float(damping * mean) : 1;
+  return matrix;
+}
+
 } // namespace
 
 std::unique_ptr<RowQuantizer> makeSearchQuantizer(const InputMoments *moments) {
@@ -275,27 +283,17 @@ std::unique_ptr<RowQuantizer>
 makeFeedbackQuantizer(const InputMoments &moments) {
   auto quantizer = std::make_unique<SearchQuantizer>();
   quantizer->weights = searchWeights(moments);
-  std::vector<float> matrix;
   for (const InputMoments::Group &from : moments.groups) {
     Group &group = quantizer->groups.emplace_back();
     group.first = from.first;
     group.size = from.size;
     if (!from.matrix)
       continue;
-    const float *h = from.matrix;
-    if (!moments.divisors.empty()) {
-      const float *divisor = moments.divisors.data() + from.first;
-      matrix.assign(h, h + from.size * from.size);
-      for (int64_t i = 0; i < from.size; ++i)
-        for (int64_t j = 0; j < from.size; ++j)
-          matrix[i * from.size + j] /= divisor[i] * divisor[j];
-      h = matrix.data();
-    }
-    group.factor = inverseFactor(h, from.size, damping);
-    if (!group.factor.empty())
-      for (int64_t i = 0; i < group.size; ++i)
-        quantizer->weights[group.first + i] =
-            1 / group.factor[i * (group.size + 1)];
+    group.matrix = dampedMatrix(from, moments.divisors);
+    group.factor = inverseFactor(group.matrix.data(), from.size);
+    for (int64_t i = 0; i < group.size && !group.factor.empty(); ++i)
+      quantizer->weights[group.first + i] =
+          1 / group.factor[i * (group.size + 1)];
   }
   return quantizer;
 }
