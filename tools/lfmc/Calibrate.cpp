@@ -317,9 +317,12 @@ Expected<std::shared_ptr<const Calibration>> Calibrator::run() {
     return sequences.takeError();
   if (Error error = observe(*sequences))
     return std::move(error);
-  if (std::string weight = result->notFinite(); !weight.empty())
+  if (std::string weight = result->notFinite(); !weight.empty()) {
+    if (own) // the model's fault: nothing to learn from
+      return std::shared_ptr<const Calibration>();
     return makeError("calibration: what meets weight @{} is not finite",
                      weight);
+  }
   result->text = own ? "self" : sys::path::filename(options.textPath).str();
   return std::shared_ptr<const Calibration>(std::move(result));
 }
@@ -372,6 +375,14 @@ Error chooseQuantizer(const CompileFlags &flags, CompileOptions &options) {
   if (!measured)
     return measured.takeError();
   choice.calibration = std::move(*measured);
+  if (!choice.calibration) {
+    if (!flags.quantizer.empty())
+      return makeError("calibration: the model computes values that are not "
+                       "finite");
+    choice.kind = QuantizerKind::Nearest;
+    warn("not calibrated: the model computes values that are not "
+         "finite; weights are rounded to nearest");
+  }
   return Error::success();
 }
 

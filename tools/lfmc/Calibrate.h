@@ -24,8 +24,9 @@ int64_t calibrationTokens(uint64_t parameters, bool ownText);
 
 /// Compiles `checkpoint` with its weights as they are, runs it and sums up.
 /// Equal arguments give equal sums on equal processors, whatever the threads.
+/// Null: the model, reading its own tokens, computes values that are not finite.
 /// Errors: a text that cannot be read or has fewer than 32 tokens, values that
-/// are not finite, and what compiling brings.
+/// are not finite with it, and what compiling brings.
 llvm::Expected<std::shared_ptr<const Calibration>>
 calibrate(const std::string &checkpoint, const CalibrationOptions &options);
 

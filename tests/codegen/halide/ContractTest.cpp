@@ -200,7 +200,7 @@ TEST_F(Files, ErrorsNameFamilyAndParameter) {
   kernel = smallest("linear_q");
   kernel.ints["wtype"] = 2;
   EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
-              HasSubstr("'wtype' is 2, expected 3 to 4"));
+              HasSubstr("'wtype' is 2, expected 3 to 6"));
   kernel = smallest("linear_q");
   kernel.ints["x_stride_bytes"] = 42;
   EXPECT_THAT(emitTo(kernel, Emit::Object, "k.o"),
