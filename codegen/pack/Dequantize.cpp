@@ -169,16 +169,13 @@ static bool keepPart(const uint8_t *block, int part, int8_t *codes,
          toHalf(-half(block + 2) * float(least), scale.minimum);
 }
 
-bool keepCodes(Format format, const uint8_t *data, int64_t index,
-               const Blocks &blocks, int8_t *codes, BlockScale &scale) {
-  if (!holdsCodes(format, blocks))
-    return false;
+static bool readBlock(Format format, const uint8_t *data, int64_t index,
+                      const Blocks &blocks, int8_t *codes, BlockScale &scale) {
   auto [elements, bytes] = blockShape(format);
   const uint8_t *block = data + index * 32 / elements * bytes;
   if (format == Format::Q4_K)
     return keepPart(block, int(index % 8), codes, scale);
   std::memcpy(&scale.scale, block, 2);
-  scale.minimum = 0;
   if (format == Format::Q4_1) {
     std::memcpy(&scale.minimum, block + 2, 2);
     nibbles(block + 4, codes);
@@ -191,6 +188,18 @@ bool keepCodes(Format format, const uint8_t *data, int64_t index,
   }
   return isFinite(scale.scale) && isFinite(scale.minimum) &&
          std::find(codes, codes + 32, -128) == codes + 32;
+}
+
+bool keepCodes(Format format, const uint8_t *data, int64_t index,
+               const Blocks &blocks, int8_t *codes, BlockScale &scale) {
+  int8_t read[32];
+  BlockScale readScale;
+  if (!holdsCodes(format, blocks) ||
+      !readBlock(format, data, index, blocks, read, readScale))
+    return false;
+  std::memcpy(codes, read, sizeof read);
+  scale = readScale;
+  return true;
 }
 
 } // namespace lfmc::pack

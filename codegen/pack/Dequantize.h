@@ -23,8 +23,8 @@ void dequantizeBlock(Format format, const uint8_t *block, float *values);
 bool holdsCodes(Format format, const Blocks &blocks);
 
 /// Stores the 32 values from 32 * `index` on in a block of `blocks` with the
-/// codes that they have, where that form holds them: then `codes` and `scale`
-/// are set. Q4_0, Q4_1, Q5_0 and Q8_0 keep every value; in Q4_K the factors of
+/// codes that they have, where that form holds them; elsewhere `codes` and
+/// `scale` stay. Q4_0, Q4_1, Q5_0 and Q8_0 keep every value; in Q4_K the factors of
 /// a sub-block, a product of two, are rounded to f16. False, too, for a factor
 /// that is not finite and for Q8_0's code -128, which kernels do not take.
 bool keepCodes(Format format, const uint8_t *data, int64_t index,

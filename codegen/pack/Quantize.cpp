@@ -72,7 +72,8 @@ static void keepRow(const Matrix &matrix, int64_t row, const Blocks &blocks,
                     int8_t *codes, BlockScale *scales) {
   auto [index, inPiece] = locate(matrix, row);
   const Matrix::Piece &piece = matrix.pieces[index];
-  if (!holdsCodes(piece.format, blocks))
+  if (!holdsCodes(piece.format, blocks) || matrix.rowFactors ||
+      matrix.columnFactors)
     return;
   const int64_t n = blocks.block;
   for (int64_t c = 0; c < matrix.columns; c += n)

@@ -131,6 +131,15 @@ TEST(KeepCodes, LeavesOutWhatKernelsDoNotTake) {
   EXPECT_FALSE(
       quantizeRows(matrix, {0}, {32, 8}, NearestQuantizer(), codes, &scale));
   EXPECT_EQ(codes[5], -127);
+  // Nor are codes those of values that are multiplied on the way.
+  block[7] = 1;
+  std::vector<float> factors(32, 1);
+  factors[3] = 2;
+  matrix.columnFactors = factors.data();
+  EXPECT_FALSE(
+      quantizeRows(matrix, {0}, {32, 8}, NearestQuantizer(), codes, &scale));
+  EXPECT_EQ(codes[3], 127);
+  EXPECT_EQ(codes[4], 64);
   block[1] = 0x7c; // an infinite scale
   EXPECT_FALSE(keepCodes(Format::Q8_0, block.data(), 0, {32, 8}, codes, scale));
   auto bad =
