@@ -120,7 +120,7 @@ class IsaTest : public ::testing::TestWithParam<Isa> {
 protected:
   void SetUp() override {
     if (!GetParam().runs())
-      GTEST_SKIP() << "this CPU does not run " << GetParam().name;
+      GTEST_SKIP() << "NOT TESTED: this CPU does not run " << GetParam().name;
   }
   void run(const std::vector<Case> &cases) { runCases(GetParam(), cases); }
 };
