@@ -209,11 +209,12 @@ TEST_F(Gguf, KeepsTheBitsOfQ4AndQ8) {
     std::string a = compiled(file, name + "a");
     EXPECT_EQ(remarks, "");
     std::string b =
-        compiled(directory, name + "b", "--quant " + name + ",head=" + name);
+        compiled(directory, name + "b",
+                 "--quantizer nearest --quant " + name + ",head=" + name);
     json manifest = json::parse(readFile(a + "/m.json"));
     EXPECT_EQ(manifest["weights_id"],
               json::parse(readFile(b + "/m.json"))["weights_id"]);
-    EXPECT_EQ(readFile(a + "/m.weights"), readFile(b + "/m.weights"));
+    EXPECT_TRUE(readFile(a + "/m.weights") == readFile(b + "/m.weights"));
     Outcome run = runLfmc("run " + a + " -n 4 --temp 0 --prompt So");
     EXPECT_EQ(run.code, 0) << run.err;
     EXPECT_EQ(run.out, runLfmc("run " + b + " -n 4 --temp 0 --prompt So").out);
