@@ -129,8 +129,9 @@ def Quantize : Pass<"lfmc-quantize", "::mlir::ModuleOp"> {
     `schemes` lists `kind` or `pattern=kind`; of those that match a weight the last
     one counts. A kind is q4, q4m, q6 or q8, with `/64` or `/128` for blocks of more
     than 32 columns, or `keep`. A pattern is a group (`head`: output matrix and
-    embedding, `attention`, `conv`, `ffn`) or a glob over weight names. An unknown
-    kind or a pattern that matches no weight is an error.
+    embedding, `attention`, `conv`, `ffn`), which the weight gets as its attribute
+    `lfm2.group`, or a glob over weight names. An unknown kind or a pattern that
+    matches no weight is an error.
 
     Precondition: norms are fused. Postcondition: every linear with a quantized
     weight reads quantized rows.

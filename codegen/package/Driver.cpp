@@ -265,6 +265,8 @@ Json Compilation::manifest() const {
       {"work", work}};
   if (!fileBytes)
     consumeError(fileBytes.takeError());
+  if (!options.mix.is_null())
+    manifest["mix"] = options.mix;
   manifest.update(programJson(*module));
   return manifest;
 }
@@ -313,24 +315,30 @@ Compilation::generate(std::vector<pack::PlannedWeight> planned,
   return objects;
 }
 
-Error Compilation::writePackage(StringRef path, bool force,
-                                const Installation &installation) {
-  Expected<StagedDirectory> directory = StagedDirectory::create(path, force);
-  if (!directory)
-    return directory.takeError();
+Expected<std::vector<pack::PlannedWeight>> Compilation::plan() const {
   WeightSource source{checkpoint->tensors(), [this](StringRef name) {
                         return checkpoint->find(name);
                       }};
   Expected<std::vector<pack::PlannedWeight>> planned =
       pack::planWeights(*module, source);
+  if (planned)
+    for (pack::PlannedWeight &weight : *planned)
+      if (weight.blocks.block)
+        weight.quantizer = [this, name = weight.name,
+                            factors = weight.columnFactors] {
+          return makeQuantizer(options.quantizer, name, factors);
+        };
+  return planned;
+}
+
+Error Compilation::writePackage(StringRef path, bool force,
+                                const Installation &installation) {
+  Expected<StagedDirectory> directory = StagedDirectory::create(path, force);
+  if (!directory)
+    return directory.takeError();
+  Expected<std::vector<pack::PlannedWeight>> planned = plan();
   if (!planned)
     return planned.takeError();
-  for (pack::PlannedWeight &weight : *planned)
-    if (weight.blocks.block)
-      weight.quantizer = [this, name = weight.name,
-                          factors = weight.columnFactors] {
-        return makeQuantizer(options.quantizer, name, factors);
-      };
   PackageContents contents;
   contents.facts = facts();
   contents.manifest = manifest();

@@ -32,6 +32,7 @@ struct CompileOptions {
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored
   /// Schemes of the pass lfmc-quantize; empty: no quantization.
   std::vector<std::string> quant;
+  Json mix; ///< how `quant` was chosen, "mix" of NAME.json; null: by hand
   std::optional<bool> cacheF16; ///< K and V in f16; unset: if quantized
   /// How blocks are made. With a calibration, and not rounded to nearest,
   /// channels are scaled first (codegen/quantize/Equalize.h).
@@ -72,6 +73,11 @@ public:
   /// What NAME.json says, without what only packing tells ("weights_id",
   /// "files").
   Json manifest() const;
+
+  /// Where every weight lies and what it is made of; after lower(). Quantizers
+  /// and tensors live as long as this.
+  llvm::Expected<std::vector<pack::PlannedWeight>> plan() const;
+  const SafeTensors &tensors() const { return checkpoint->tensors(); }
 
   /// Packs the weights and generates the code, side by side, and writes `path`.
   llvm::Error writePackage(llvm::StringRef path, bool force,

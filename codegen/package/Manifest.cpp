@@ -105,9 +105,12 @@ Json weightJson(lfm2::WeightOp op) {
   if (auto source = dyn_cast<lfm2::SourceAttr>(op.getSource()))
     for (mlir::StringAttr name : source.getTensors())
       sources.push_back(name.str());
+  auto group = op->getAttrOfType<mlir::StringAttr>("lfm2.group");
   return {{"name", op.getSymName().str()},
+          {"group", group ? Json(group.str()) : Json(nullptr)},
           {"shape", std::vector<int64_t>(type.getShape())},
           {"format", lfm2::stringifyStoredKind(stored.getKind()).str()},
+          {"block", stored.getBlock()},
           {"layout", layout},
           {"offset", op.getOffset().value_or(0)},
           {"bytes", lfm2::weightBytes(type)},

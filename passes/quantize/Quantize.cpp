@@ -16,6 +16,9 @@ namespace {
 using lfm2::StoredAttr;
 using lfm2::StoredKind;
 
+/// Set on the weights of linears: what schemes call them.
+constexpr StringLiteral groupAttrName = "lfm2.group";
+
 /// "pattern=kind/block", parsed.
 struct Scheme {
   StringRef text, group;
@@ -89,10 +92,14 @@ LogicalResult Quantize::parseSchemes() {
 }
 
 StringRef Quantize::groupOf(lfm2::WeightOp weight) const {
-  StringRef name = weight.getSymName();
   // The embedding's matrix is the head's: what gathers rows of it says so.
-  if (embeddings.contains(weight) || name.starts_with("lm_head"))
+  if (embeddings.contains(weight) || weight.getSymName().starts_with("lm_head"))
     return "head";
+  // The module that the checkpoint's tensors belong to.
+  auto source = dyn_cast<lfm2::SourceAttr>(weight.getSource());
+  StringRef name = source && !source.getTensors().empty()
+                       ? source.getTensors().front().getValue()
+                       : StringRef();
   return name.contains(".conv.")        ? "conv"
          : name.contains(".self_attn.") ? "attention"
                                         : "ffn";
@@ -156,6 +163,8 @@ void Quantize::runOnOperation() {
       continue;
     auto type = cast<RankedTensorType>(weight.getType());
     auto stored = cast<StoredAttr>(type.getEncoding());
+    weight->setAttr(groupAttrName,
+                    StringAttr::get(&getContext(), groupOf(weight)));
     StoredAttr next = wanted(weight);
     if (next && type.getDimSize(1) % next.getBlock())
       linear.emitRemark("stays ")

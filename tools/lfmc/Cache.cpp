@@ -100,6 +100,10 @@ CompileFlags::options(const std::string &checkpoint) const {
       return makeError("expected --weights f32, bf16 or f16, found {}",
                        inQuotes(weights));
   }
+  if (llvm::is_contained(quant, "auto"))
+    return makeError("--quant auto chooses when a package is compiled: it "
+                     "belongs to lfmc compile, alone, with --target-bytes or "
+                     "--max-kl");
   options.quant = quant;
   // One word is a recipe: a head with two bits more costs little and saves
   // most.

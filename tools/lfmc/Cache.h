@@ -23,7 +23,9 @@ struct CompileFlags {
   std::vector<std::string> quant;
   std::string calibrate = "auto"; ///< or "none", or a text's path
   std::string quantizer;          ///< name; empty: what fits
-  int64_t calibrateTokens = 0;    ///< 0: what fits
+  /// Measured before; null: when it is needed.
+  std::shared_ptr<const Calibration> calibration;
+  int64_t calibrateTokens = 0; ///< 0: what fits
   int64_t maxContext = 0, maxPrefill = 0;
   unsigned jobs = 0;
 

@@ -365,6 +365,10 @@ Error chooseQuantizer(const CompileFlags &flags, CompileOptions &options) {
     return makeError("the quantizer gptq needs --calibrate auto or a text");
   if (choice.kind == QuantizerKind::Nearest || !measure)
     return Error::success();
+  if (flags.calibration) {
+    choice.calibration = flags.calibration;
+    return Error::success();
+  }
   CalibrationOptions calibration;
   if (flags.calibrate != "auto")
     calibration.textPath = flags.calibrate;

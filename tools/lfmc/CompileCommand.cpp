@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tools/lfmc/AutoQuant.h"
 #include "tools/lfmc/Cache.h"
 #include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
@@ -29,11 +30,12 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
           "--quant", flags.quant,
           "quantize the matrices: q4, q4m, q6, q8 (blocks of 32; q4/64, "
           "q4/128), or for each group or weight, the last match counts: "
-          "q4,head=q6,conv=q8,*layers.0.*=keep")
+          "q4,head=q6,conv=q8,l0.*=keep; lfmc compile also takes auto")
       ->delimiter(',');
   command.add_option(
       "--calibrate", flags.calibrate,
-      "text to quantize 4 bits with, none, or auto: the model's own (auto)");
+      "text to quantize 4 bits and to choose with, none, or auto: the model's "
+      "own (auto)");
   command
       .add_option("--calibrate-tokens", flags.calibrateTokens,
                   "tokens to calibrate with (8192; fewer for large models)")
@@ -63,9 +65,28 @@ namespace {
 
 struct Flags {
   CompileFlags compile;
-  std::string checkpoint, output, emit;
+  std::string checkpoint, output, emit, report;
+  MixBudget budget;
   bool force = false;
+
+  bool isAuto() const { return llvm::is_contained(compile.quant, "auto"); }
 };
+
+// What the command line cannot mean.
+void checkMix(const Flags &flags) {
+  bool budget = flags.budget.bytes || flags.budget.kl;
+  if (!flags.isAuto() && (budget || !flags.report.empty()))
+    throw CLI::ValidationError(
+        "--target-bytes, --max-kl and --report belong to --quant auto");
+  if (!flags.isAuto())
+    return;
+  if (flags.compile.quant.size() > 1)
+    throw CLI::ValidationError("--quant auto stands alone");
+  if (!budget)
+    throw CLI::ValidationError("--quant auto needs --target-bytes or --max-kl");
+  if (!flags.emit.empty())
+    throw CLI::ValidationError("--quant auto compiles a package: no --emit");
+}
 
 const std::map<std::string, EmitStage> stages = {
     {"lfm2", EmitStage::Lfm2},
@@ -97,11 +118,24 @@ Expected<int> compile(const Flags &flags) {
   auto start = std::chrono::steady_clock::now();
   if (flags.emit.empty() && flags.output.empty())
     return makeError("expected -o with the directory of the package");
-  Expected<CompileOptions> options = flags.compile.options(flags.checkpoint);
+  CompileFlags chosen = flags.compile;
+  std::optional<MixReport> mix;
+  if (flags.isAuto()) {
+    Expected<MixReport> made =
+        chooseMix(flags.checkpoint, flags.compile, flags.budget);
+    if (!made)
+      return made.takeError();
+    mix = std::move(*made);
+    chosen.quant = mix->schemes();
+    chosen.calibration = mix->calibration;
+  }
+  Expected<CompileOptions> options = chosen.options(flags.checkpoint);
   if (!options)
     return options.takeError();
+  if (mix)
+    options->mix = mix->json();
   if (flags.emit.empty())
-    if (Error error = chooseQuantizer(flags.compile, *options))
+    if (Error error = chooseQuantizer(chosen, *options))
       return error;
   Progress progress;
   options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
@@ -122,6 +156,11 @@ Expected<int> compile(const Flags &flags) {
           (*compilation)
               ->writePackage(flags.output, flags.force, *installation))
     return error;
+  if (mix)
+    outs() << mix->table();
+  if (!flags.report.empty())
+    if (Error error = writeFileAtomically(flags.report, mix->svg()))
+      return error;
   double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
@@ -162,8 +201,24 @@ void addCompile(CLI::App &app, Action &action) {
       ->check(CLI::IsMember({"lfm2", "kernel", "llvm", "asm", "halide-stmt"}));
   command->add_flag("--force", flags->force,
                     "replace the output directory whatever it contains");
-  command->callback(
-      [flags, &action] { action = [flags] { return compile(*flags); }; });
+  command
+      ->add_option("--target-bytes", flags->budget.bytes,
+                   "with --quant auto: bytes that the tensors may take")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--max-kl", flags->budget.kl,
+                   "with --quant auto: Top-K divergence (see lfmc eval) that "
+                   "the package may have, in nats")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--target-bytes");
+  command->add_option("--report", flags->report,
+                      "with --quant auto: SVG file for a plot of divergence "
+                      "over bytes");
+  command->callback([flags, &action] {
+    checkMix(*flags);
+    action = [flags] { return compile(*flags); };
+  });
 }
 
 } // namespace lfmc::cli

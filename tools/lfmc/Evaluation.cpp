@@ -11,44 +11,27 @@
 using namespace llvm;
 
 namespace lfmc::cli {
+
+Error LogitReader::open(const Model &from, int threads, int64_t rows) {
+  Expected<Session> created = createSession(from, threads);
+  if (!created)
+    return created.takeError();
+  model = &from;
+  session = std::move(*created);
+  // The runtime writes rows in place, many at a time, if they are aligned.
+  logits.reset(static_cast<float *>(std::aligned_alloc(
+      64, alignTo(size_t(rows) * vocab() * sizeof(float), 64))));
+  if (!logits)
+    return makeError("no memory for {} rows of {} logits", rows, vocab());
+  return Error::success();
+}
+
+Error LogitReader::read(ArrayRef<int32_t> tokens) {
+  return session.check(lfm_session_logits(session.get(), tokens.data(),
+                                          tokens.size(), logits.get()));
+}
+
 namespace {
-
-// A model that reads runs in pieces: the logits of a whole run are 128 MiB at
-// the vocabulary of the published models, and runs may be longer than 511.
-class Reader {
-public:
-  Error open(const Model &from, int threads, int64_t rows) {
-    Expected<Session> created = createSession(from, threads);
-    if (!created)
-      return created.takeError();
-    model = &from;
-    session = std::move(*created);
-    // The runtime writes rows in place, many at a time, if they are aligned.
-    logits.reset(static_cast<float *>(std::aligned_alloc(
-        64, alignTo(size_t(rows) * vocab() * sizeof(float), 64))));
-    if (!logits)
-      return makeError("no memory for {} rows of {} logits", rows, vocab());
-    return Error::success();
-  }
-
-  void restart() { lfm_session_reset(session.get()); }
-  Error read(ArrayRef<int32_t> tokens) {
-    return session.check(lfm_session_logits(session.get(), tokens.data(),
-                                            tokens.size(), logits.get()));
-  }
-  /// The logits behind token `i` of the last piece.
-  ArrayRef<float> row(size_t i) const {
-    return {logits.get() + i * vocab(), vocab()};
-  }
-  const char *name() const { return model->info.name; }
-
-private:
-  size_t vocab() const { return size_t(model->info.vocab_size); }
-
-  const Model *model = nullptr;
-  Session session;
-  std::unique_ptr<float[], decltype(&std::free)> logits{nullptr, std::free};
-};
 
 Error checkReference(const Model &model, const Model &reference,
                      ArrayRef<int32_t> ids, StringRef text, StringRef name) {
@@ -72,10 +55,10 @@ struct Score {
   Divergence divergence;
 };
 
-Error scorePiece(Reader &model, Reader *reference, ArrayRef<int32_t> tokens,
-                 ArrayRef<int32_t> wanted, int64_t at, const TopK &topK,
-                 Evaluation &result) {
-  for (Reader *reader : {reference, &model})
+Error scorePiece(LogitReader &model, LogitReader *reference,
+                 ArrayRef<int32_t> tokens, ArrayRef<int32_t> wanted, int64_t at,
+                 const TopK &topK, Evaluation &result) {
+  for (LogitReader *reader : {reference, &model})
     if (reader)
       if (Error error = reader->read(tokens))
         return error;
@@ -121,7 +104,7 @@ Expected<Evaluation> evaluateText(const Model &model, const Model *reference,
     if (Error error = checkReference(model, *reference, *ids, text, name))
       return error;
   int64_t rows = std::min<int64_t>(model.info.max_prefill, options.length);
-  Reader reader, referenceReader;
+  LogitReader reader, referenceReader;
   for (auto [which, into] :
        {std::pair{&model, &reader}, std::pair{reference, &referenceReader}}) {
     if (!which)

@@ -8,7 +8,33 @@
 #include "tools/lfmc/Divergence.h"
 #include "tools/lfmc/Loader.h"
 
+#include <cstdlib>
+
 namespace lfmc::cli {
+
+/// A model that reads runs of tokens in pieces: the logits of a whole run are
+/// 128 MiB at the vocabulary of the published models, and runs may be longer.
+class LogitReader {
+public:
+  /// For pieces of at most `rows` tokens. `from` must outlive it.
+  llvm::Error open(const Model &from, int threads, int64_t rows);
+
+  /// Begins a run.
+  void restart() { lfm_session_reset(session.get()); }
+  llvm::Error read(llvm::ArrayRef<int32_t> tokens);
+  /// The logits behind token `i` of the last piece.
+  llvm::ArrayRef<float> row(size_t i) const {
+    return {logits.get() + i * vocab(), vocab()};
+  }
+  const char *name() const { return model->info.name; }
+
+private:
+  size_t vocab() const { return size_t(model->info.vocab_size); }
+
+  const Model *model = nullptr;
+  Session session;
+  std::unique_ptr<float[], decltype(&std::free)> logits{nullptr, std::free};
+};
 
 struct EvaluationOptions {
   int64_t runs = 0;     ///< only the first runs of the text; 0: all

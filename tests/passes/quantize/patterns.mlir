@@ -1,19 +1,19 @@
-// RUN: lfmc-opt %s --lfmc-quantize="schemes=q4/64,ffn=q4m,*layers.1.*=q6,*.keep.*=keep" | FileCheck %s
+// RUN: lfmc-opt %s --lfmc-quantize="schemes=q8,conv=q4/64,ffn=q4m,l1.*=q6,*.kept=keep" | FileCheck %s
 
 // The last scheme that matches a weight counts.
-// CHECK: @model.layers.0.conv.in_proj.weight : tensor<96x64xf32, #lfm2.stored<q4 block 64>>
-lfm2.weight @model.layers.0.conv.in_proj.weight : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"a">
-// CHECK: @model.layers.0.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<q4m block 32>>
-lfm2.weight @model.layers.0.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"b">
-// CHECK: @model.layers.1.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<q6 block 32>>
-lfm2.weight @model.layers.1.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"c">
-// CHECK: @model.layers.1.keep.weight : tensor<96x64xf32, #lfm2.stored<bf16>>
-lfm2.weight @model.layers.1.keep.weight : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"d">
+// CHECK: @l0.in_proj : tensor<96x64xf32, #lfm2.stored<q4 block 64>>
+lfm2.weight @l0.in_proj : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"model.layers.0.conv.in_proj.weight">
+// CHECK: @l0.w1 : tensor<96x64xf32, #lfm2.stored<q4m block 32>>
+lfm2.weight @l0.w1 : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"model.layers.0.feed_forward.w1.weight">
+// CHECK: @l1.w1 : tensor<96x64xf32, #lfm2.stored<q6 block 32>>
+lfm2.weight @l1.w1 : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"model.layers.1.feed_forward.w1.weight">
+// CHECK: @l1.kept : tensor<96x64xf32, #lfm2.stored<bf16>>
+lfm2.weight @l1.kept : tensor<96x64xf32, #lfm2.stored<bf16>> = #lfm2.source<"model.layers.1.conv.out_proj.weight">
 func.func @decode(%x: tensor<1x64xf32>) -> (tensor<1x96xf32>, tensor<1x96xf32>, tensor<1x96xf32>, tensor<1x96xf32>) {
-  %a = lfm2.param @model.layers.0.conv.in_proj.weight : tensor<96x64xf32, #lfm2.stored<bf16>>
-  %b = lfm2.param @model.layers.0.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<bf16>>
-  %c = lfm2.param @model.layers.1.feed_forward.w1.weight : tensor<96x64xf32, #lfm2.stored<bf16>>
-  %d = lfm2.param @model.layers.1.keep.weight : tensor<96x64xf32, #lfm2.stored<bf16>>
+  %a = lfm2.param @l0.in_proj : tensor<96x64xf32, #lfm2.stored<bf16>>
+  %b = lfm2.param @l0.w1 : tensor<96x64xf32, #lfm2.stored<bf16>>
+  %c = lfm2.param @l1.w1 : tensor<96x64xf32, #lfm2.stored<bf16>>
+  %d = lfm2.param @l1.kept : tensor<96x64xf32, #lfm2.stored<bf16>>
   %0 = lfm2.linear %x, %a : (tensor<1x64xf32>, tensor<96x64xf32, #lfm2.stored<bf16>>) -> tensor<1x96xf32>
   %1 = lfm2.linear %x, %b : (tensor<1x64xf32>, tensor<96x64xf32, #lfm2.stored<bf16>>) -> tensor<1x96xf32>
   %2 = lfm2.linear %x, %c : (tensor<1x64xf32>, tensor<96x64xf32, #lfm2.stored<bf16>>) -> tensor<1x96xf32>
