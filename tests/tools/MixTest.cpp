@@ -117,11 +117,12 @@ TEST(Mix, ThinnedIsCloseToExact) {
   std::mt19937 random(7);
   std::uniform_int_distribution<uint64_t> size(1000, 100000);
   std::uniform_real_distribution<double> cost(0.5, 1);
-  std::vector<MixGroup> groups(8);
+  std::vector<MixGroup> groups(10);
   for (MixGroup &group : groups) {
     uint64_t elements = size(random);
-    for (int bits : {4, 5, 6, 8}) // as it is with weights
-      group.push_back({elements * bits, cost(random) / double(1 << 2 * bits)});
+    for (int eighths : {34, 36, 40, 52, 68}) // of a bit, as it is with weights
+      group.push_back(
+          {elements * eighths, cost(random) * std::exp2(-eighths / 4.0)});
   }
   MixFrontier exact(groups, SIZE_MAX), thin(groups, 200);
   ASSERT_GT(exact.points().size(), 201u);

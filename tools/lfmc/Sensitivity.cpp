@@ -28,10 +28,12 @@ Expected<TokenRuns> sampleRuns(const Model &model, int64_t tokens,
                      /*min_p=*/0,
                      /*repetition_penalty=*/0,
                      /*seed=*/0};
-  params.max_tokens = int32_t(length - 1);
+  constexpr int64_t shortest = 32;
   TokenRuns runs;
   for (int64_t count = 0; count < tokens; ++params.sampling.seed) {
     int32_t first = std::max(model.info.bos, 0);
+    params.max_tokens =
+        int32_t(std::min(length, std::max(tokens - count, shortest)) - 1);
     lfm_session_reset(session->get());
     if (Error error = session->check(lfm_generate(
             session->get(), &first, 1, &params, nullptr, nullptr, nullptr)))
