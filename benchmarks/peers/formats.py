@@ -61,7 +61,10 @@ def compile_package(checkpoint: Path, format: str, work: Path) -> Path:
     """A package and, in it, NAME.so: the whole library as a shared object."""
     package = work / f"lfmc-{format}"
     shutil.rmtree(package, ignore_errors=True)
-    quant = [] if format == "bf16" else ["--quant", format]
+    # Values are random and speed does not depend on them: no calibration.
+    quant = []
+    if format != "bf16":
+        quant = ["--quant", format, "--calibrate", "none"]
     command = [str(LFMC), "compile", str(checkpoint), "-o", str(package), "--name", PACKAGE]
     log = work / "logs" / f"compile-lfmc-{format}.log"
     run(command + ["--max-context", str(context_of(checkpoint))] + quant, log)

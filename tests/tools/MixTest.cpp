@@ -124,9 +124,9 @@ TEST(Mix, ThinnedIsCloseToExact) {
       group.push_back(
           {elements * eighths, cost(random) * std::exp2(-eighths / 4.0)});
   }
-  MixFrontier exact(groups, SIZE_MAX), thin(groups, 200);
-  ASSERT_GT(exact.points().size(), 201u);
-  EXPECT_LE(thin.points().size(), 201u);
+  MixFrontier exact(groups, SIZE_MAX), thin(groups, 100);
+  ASSERT_GT(exact.points().size(), 101u);
+  EXPECT_LE(thin.points().size(), 101u);
   EXPECT_EQ(thin.points().front().bytes, exact.points().front().bytes);
   for (size_t i = 0; i < thin.points().size(); ++i) {
     MixChoice point = thin.points()[i], found = total(groups, thin.choices(i)),
