@@ -194,7 +194,7 @@ packQuantized(const Matrix &matrix, const Panels &panels, const Blocks &blocks,
     return r < half ? panel * half + r : halfMatrix + panel * half + r - half;
   };
   // Quantizers work on several rows at once; panels may be narrow.
-  const int64_t step = std::max<int64_t>(1, 16 / rows);
+  const int64_t step = std::max<int64_t>(1, 64 / rows);
   PanelCodes codes;
   codes.codes.resize(step * rows * columns);
   codes.scales.resize(codes.codes.size() / blocks.block);

@@ -22,8 +22,8 @@ struct Shares {
 
 Shares sharesOf(const Blocks &blocks) {
   return blocks.bits == 8   ? Shares{5, 1.0f, 0.01f}
-         : blocks.bits == 6 ? Shares{18, 1.06f, 0.015f}
-                            : Shares{24, 1.15f, 0.025f};
+         : blocks.bits == 6 ? Shares{9, 1.06f, 0.03f}
+                            : Shares{12, 1.15f, 0.05f};
 }
 
 } // namespace
@@ -44,6 +44,10 @@ int Candidates::count() const {
     return cuts * cuts;
   // 6 and 4 bits: the end with one code more is the largest value's, or not.
   return sharesOf(blocks).count * (blocks.bits == 8 ? 1 : 2);
+}
+
+float Candidates::step() const {
+  return blocks.minimum ? 0 : sharesOf(blocks).step;
 }
 
 void Candidates::get(int index, BlockScale *scales, LaneGrid &grid) const {

@@ -14,6 +14,8 @@ public:
   Candidates(const pack::Blocks &blocks, const LaneBlock &block);
 
   int count() const;
+  /// How far two neighbours are apart, in shares of the scale; 0: not a row.
+  float step() const;
   /// Candidate `index`. Its f16 factors are what the grid is made of.
   void get(int index, pack::BlockScale *scales, LaneGrid &grid) const;
 

@@ -44,7 +44,7 @@ Error equalize(const ScalableChannels &channels, const WeightSource &source,
   // Readers meet the same rows.
   lfm2::WeightOp first = channels.readers.front();
   InputMoments moments = calibration.moments(first.getSymName());
-  if (moments.groups.empty() || !lfm2::columnFactors(first).empty())
+  if (moments.columns() != columns || !lfm2::columnFactors(first).empty())
     return Error::success();
   std::vector<double> squares(columns);
   for (lfm2::WeightOp reader : channels.readers)

@@ -10,7 +10,7 @@
 namespace lfmc {
 
 /// Rows that are quantized side by side, one to a lane of a vector.
-inline constexpr int64_t lanes = 16;
+inline constexpr int64_t lanes = 32;
 /// Columns of the largest block.
 inline constexpr int64_t maxBlock = 128;
 

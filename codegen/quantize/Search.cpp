@@ -68,34 +68,57 @@ private:
                      Scratch &scratch) const;
 };
 
-// Rounds the block, whose values are set, with the best candidate. Returns
-// whether every lane has factors that f16 holds.
-bool searchBlock(const LaneBlock &block, const Blocks &blocks, LaneGrid &best,
-                 BlockScale *scales, float *codes, float *errors) {
-  Candidates candidates(blocks, block);
-  float least[lanes], loss[lanes];
-  std::fill_n(least, lanes, std::numeric_limits<float>::infinity());
+// The best grid so far of each lane of a block.
+struct Best {
   LaneGrid grid;
-  for (int i = 0; i < candidates.count(); ++i) {
-    BlockScale tried[lanes];
-    candidates.get(i, tried, grid);
-    roundLanes(block, grid, loss, nullptr, nullptr);
+  BlockScale scales[lanes];
+  float loss[lanes];
+
+  void tryGrid(const LaneBlock &block, const LaneGrid &next,
+               const BlockScale *factors) {
+    float found[lanes];
+    roundLanes(block, next, found, nullptr, nullptr);
     for (int64_t l = 0; l < lanes; ++l)
-      if (std::isfinite(grid.scale[l]) && std::isfinite(grid.minimum[l]) &&
-          loss[l] < least[l]) {
-        least[l] = loss[l];
-        scales[l] = tried[l];
-        best.scale[l] = grid.scale[l];
-        best.inverse[l] = grid.inverse[l];
-        best.minimum[l] = grid.minimum[l];
+      if (std::isfinite(next.scale[l]) && std::isfinite(next.minimum[l]) &&
+          found[l] < loss[l]) {
+        loss[l] = found[l];
+        scales[l] = factors[l];
+        grid.scale[l] = next.scale[l];
+        grid.inverse[l] = next.inverse[l];
+        grid.minimum[l] = next.minimum[l];
       }
   }
-  best.low = grid.low;
-  best.high = grid.high;
-  if (!std::all_of(least, least + lanes,
+};
+
+// Finds the best grid for the block, whose values are set, and rounds it.
+// Returns whether every lane has factors that f16 holds.
+bool searchBlock(const LaneBlock &block, const Blocks &blocks, Best &best,
+                 float *codes, float *errors) {
+  Candidates candidates(blocks, block);
+  std::fill_n(best.loss, lanes, std::numeric_limits<float>::infinity());
+  LaneGrid next;
+  BlockScale factors[lanes];
+  for (int i = 0; i < candidates.count(); ++i) {
+    candidates.get(i, factors, next);
+    best.grid.low = next.low;
+    best.grid.high = next.high;
+    best.tryGrid(block, next, factors);
+  }
+  if (!std::all_of(best.loss, best.loss + lanes,
                    [](float x) { return std::isfinite(x); }))
     return false;
-  roundLanes(block, best, loss, codes, errors);
+  if (candidates.step() > 0) {
+    const LaneGrid middle = best.grid;
+    for (float share : {1 - candidates.step() / 2, 1 + candidates.step() / 2}) {
+      float scale[lanes];
+      for (int64_t l = 0; l < lanes; ++l)
+        scale[l] = middle.scale[l] * share;
+      setFactors(scale, middle.minimum, factors, next);
+      best.tryGrid(block, next, factors);
+    }
+  }
+  float loss[lanes];
+  roundLanes(block, best.grid, loss, codes, errors);
   return true;
 }
 
@@ -166,10 +189,12 @@ bool SearchQuantizer::quantizeGroup(const Group &group, const float *weight,
     block.weight = weight + column;
     float *work = scratch.work.data() + column * lanes;
     std::copy_n(work, n * lanes, &block.values[0][0]);
-    if (!searchBlock(block, scratch.blocks, scratch.grids[column / n],
-                     scratch.scales.data() + column / n * lanes,
+    Best best;
+    if (!searchBlock(block, scratch.blocks, best,
                      scratch.codes.data() + column * lanes, errors.data()))
       return false;
+    scratch.grids[column / n] = best.grid;
+    std::copy_n(best.scales, lanes, scratch.scales.data() + column / n * lanes);
     if (block.factor)
       feedLanes(work + n * lanes, size - c - n, errors.data(), n,
                 group.factor.data() + (c + n) * size + c, size);

@@ -120,4 +120,12 @@ TEST_P(Channels, AreAllFoundAndFree) {
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Channels,
                          testing::Values("dense-a-bf16", "dense-b-f32"));
 
+TEST(EqualizeChannels, LeavesAloneWhatItDoesNotKnow) {
+  Models models("dense-b-f32");
+  auto calibration = llvm::cantFail(Calibration::create({{"l0.w2", 96}}));
+  EXPECT_EQ(llvm::cantFail(equalizeChannels(*models.quantized,
+                                            models.checkpoint, *calibration)),
+            0);
+}
+
 } // namespace

@@ -19,8 +19,8 @@ inline std::vector<float> normalValues(int64_t n, unsigned seed,
   return values;
 }
 
-/// Rows [n][columns] whose columns depend on their neighbours and have sizes that
-/// differ by some ten.
+/// Rows [n][columns] whose columns depend on their neighbours and have sizes
+/// that differ by some ten.
 inline std::vector<float> correlatedRows(int64_t n, int64_t columns,
                                          unsigned seed) {
   std::vector<float> rows = normalValues(n * columns, seed);
