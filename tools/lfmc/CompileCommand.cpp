@@ -12,6 +12,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
+#include <cmath>
 
 using namespace llvm;
 
@@ -84,6 +85,9 @@ void checkMix(const Flags &flags) {
     throw CLI::ValidationError("--quant auto stands alone");
   if (!budget)
     throw CLI::ValidationError("--quant auto needs --target-bytes or --max-kl");
+  if (flags.budget.kl &&
+      !(*flags.budget.kl > 0 && std::isfinite(*flags.budget.kl)))
+    throw CLI::ValidationError("--max-kl: expected a finite number above 0");
   if (!flags.emit.empty())
     throw CLI::ValidationError("--quant auto compiles a package: no --emit");
 }
