@@ -5,6 +5,8 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
+#include <cstdlib>
+
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -83,8 +85,11 @@ bool runsOnHost(const Target &target) {
     return false;
   if ((need & LFM_CPU_AVX_VNNI) && !all({"avxvnni"}))
     return false;
+  // These kernels have run on a model of the instructions only: whoever has the
+  // processor has to ask for them.
   if ((need & LFM_CPU_AMX_INT8) &&
-      (!all({"amx-tile", "amx-int8"}) || !requestTiles()))
+      (!std::getenv("LFMC_AMX") || !all({"amx-tile", "amx-int8"}) ||
+       !requestTiles()))
     return false;
   return true;
 }

@@ -5,6 +5,7 @@
 #include "codegen/package/Driver.h"
 #include "codegen/quantize/Equalize.h"
 #include "frontend/Errors.h"
+#include "frontend/Gguf.h"
 #include "passes/Pipeline.h"
 #include "passes/calibrate/ObserveInputs.h"
 
