@@ -51,6 +51,7 @@ private:
   Error open();
   Error lower(const CompileFlags &how, std::unique_ptr<Compilation> &result);
   void group(const Json &stored, bool fine);
+  Error checkBytes();
   Error measure();
   Error readTokens();
   Error choose();
@@ -215,6 +216,20 @@ Error Chooser::readTokens() {
   return Error::success();
 }
 
+// Before anything is measured.
+Error Chooser::checkBytes() {
+  uint64_t least = report.fixedBytes;
+  for (const MixReport::Group &group : report.groups)
+    least += llvm::min_element(group.forms, [](const auto &a, const auto &b) {
+               return a.bytes < b.bytes;
+             })->bytes;
+  if (budget.bytes && *budget.bytes < least)
+    return makeError("--target-bytes {} cannot be met: the tensors of {} take "
+                     "at least {} bytes, {} of them in no blocks",
+                     *budget.bytes, path, least, report.fixedBytes);
+  return Error::success();
+}
+
 Error Chooser::measure() {
   size_t total = 0, done = 0;
   for (const MixReport::Group &group : report.groups)
@@ -277,14 +292,8 @@ Error Chooser::choose() {
       report.groups[i].chosen = choices[i];
     return verify();
   };
-  if (budget.bytes) {
-    uint64_t least = report.curve.front().bytes;
-    if (*budget.bytes < least)
-      return makeError("--target-bytes {} cannot be met: the tensors of {} "
-                       "take at least {} bytes, {} of them in no blocks",
-                       *budget.bytes, path, least, report.fixedBytes);
+  if (budget.bytes)
     return take(*frontier->within(*budget.bytes - report.fixedBytes));
-  }
   // What groups add up to is not quite what they cost together, and activations
   // in 8 bits cost something, too.
   double limit = *budget.kl;
@@ -308,7 +317,8 @@ Error Chooser::choose() {
 Expected<MixReport> Chooser::run() {
   report.targetBytes = budget.bytes;
   report.maxKl = budget.kl;
-  for (auto step : {&Chooser::open, &Chooser::measure, &Chooser::choose})
+  for (auto step : {&Chooser::open, &Chooser::checkBytes, &Chooser::measure,
+                    &Chooser::choose})
     if (Error error = (this->*step)())
       return std::move(error);
   return std::move(report);
