@@ -324,9 +324,9 @@ Expected<std::vector<pack::PlannedWeight>> Compilation::plan() const {
   if (planned)
     for (pack::PlannedWeight &weight : *planned)
       if (weight.blocks.block)
-        weight.quantizer = [this, name = weight.name,
+        weight.quantizer = [this, name = weight.name, columns = weight.columns,
                             factors = weight.columnFactors] {
-          return makeQuantizer(options.quantizer, name, factors);
+          return makeQuantizer(options.quantizer, name, columns, factors);
         };
   return planned;
 }

@@ -145,14 +145,14 @@ StringRef quantizerName(QuantizerKind kind) {
 }
 
 std::unique_ptr<pack::RowQuantizer>
-makeQuantizer(const QuantizerChoice &choice, StringRef weight,
+makeQuantizer(const QuantizerChoice &choice, StringRef weight, int64_t columns,
               ArrayRef<float> columnFactors) {
   if (choice.kind == QuantizerKind::Nearest)
     return std::make_unique<pack::NearestQuantizer>();
   InputMoments moments;
   if (choice.calibration)
     moments = choice.calibration->moments(weight, columnFactors);
-  if (moments.groups.empty())
+  if (moments.columns() != columns)
     return makeSearchQuantizer(nullptr);
   return choice.kind == QuantizerKind::Gptq ? makeFeedbackQuantizer(moments)
                                             : makeSearchQuantizer(&moments);

@@ -73,12 +73,12 @@ struct QuantizerChoice {
   std::shared_ptr<const Calibration> calibration; ///< may be null
 };
 
-/// The quantizer of `weight`, whose columns `columnFactors` multiply (empty:
-/// 1). Without moments of the weight gptq is search, and search weighs all
-/// columns alike.
+/// The quantizer of `weight` with `columns` columns, which `columnFactors`
+/// multiply (empty: 1). Without moments of a weight of that name and width gptq
+/// is search, and search weighs all columns alike.
 std::unique_ptr<pack::RowQuantizer>
 makeQuantizer(const QuantizerChoice &choice, llvm::StringRef weight,
-              llvm::ArrayRef<float> columnFactors);
+              int64_t columns, llvm::ArrayRef<float> columnFactors);
 
 } // namespace lfmc
 

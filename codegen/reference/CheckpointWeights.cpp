@@ -93,9 +93,9 @@ llvm::Error lfmc::readCheckpointWeight(const Checkpoint &checkpoint,
                (across.empty() ? 1 : across[index % columns]);
   if (stored.isQuantized()) {
     pack::Blocks blocks = pack::blocksOf(stored);
-    if (pack::roundRows(*makeQuantizer(quantizer, weight.getSymName(), across),
-                        values.data(), type.getDimSize(0), columns,
-                        blocks) >= 0)
+    if (pack::roundRows(
+            *makeQuantizer(quantizer, weight.getSymName(), columns, across),
+            values.data(), type.getDimSize(0), columns, blocks) >= 0)
       return makeError("weight @{}: a scale is too large for f16", name);
     keepValues(matrix, blocks, values);
     return llvm::Error::success();

@@ -122,7 +122,9 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Channels,
 
 TEST(EqualizeChannels, LeavesAloneWhatItDoesNotKnow) {
   Models models("dense-b-f32");
-  auto calibration = llvm::cantFail(Calibration::create({{"l0.w2", 96}}));
+  // A weight of another model, and one of another width.
+  auto calibration =
+      llvm::cantFail(Calibration::create({{"x", 128}, {"l0.w2", 96}}));
   EXPECT_EQ(llvm::cantFail(equalizeChannels(*models.quantized,
                                             models.checkpoint, *calibration)),
             0);

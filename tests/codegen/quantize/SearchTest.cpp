@@ -42,7 +42,7 @@ protected:
   static void TearDownTestSuite() { calibration.reset(); }
 
   static std::unique_ptr<RowQuantizer> make(QuantizerKind kind) {
-    return makeQuantizer({kind, calibration}, "w", {});
+    return makeQuantizer({kind, calibration}, "w", columns, {});
   }
   double errorOf(QuantizerKind kind) {
     std::vector<float> rounded = weight;
@@ -109,6 +109,18 @@ TEST_P(Quantizers, CodesStayInRange) {
   EXPECT_LE(*most, high);
   EXPECT_LT(*least, (low + high) / 2);
   EXPECT_GT(*most, (low + high) / 2);
+}
+
+// Moments of another width say nothing.
+TEST_P(Quantizers, AForeignCalibrationCountsAsNone) {
+  std::vector<float> narrow = normalValues(2 * 128, 3, 0.05f), plain = narrow;
+  auto quantizer =
+      makeQuantizer({QuantizerKind::Gptq, calibration}, "w", 128, {});
+  ASSERT_EQ(roundRows(*quantizer, narrow.data(), 2, 128, GetParam()), -1);
+  ASSERT_EQ(roundRows(*makeSearchQuantizer(nullptr), plain.data(), 2, 128,
+                      GetParam()),
+            -1);
+  EXPECT_EQ(narrow, plain);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Quantizers,

@@ -84,3 +84,21 @@ func.func @other_type() {
   %0 = lfm2.param @w : tensor<8x8xf32, #lfm2.stored<f32>>
   return
 }
+
+// -----
+
+// factors (C1)
+// expected-error @+1 {{expected lfm2.row_factors to be positive and finite, value 1 is not}}
+lfm2.weight @w : tensor<2xf32, #lfm2.stored<f32>> = #lfm2.source<"a"> {lfm2.row_factors = array<f32: 2.0, 0.0>}
+
+// -----
+
+// factors (C2)
+// expected-error @+1 {{expected 32 values of lfm2.column_factors, found 2}}
+lfm2.weight @w : tensor<8x32xf32, #lfm2.stored<q4 block 32>> = #lfm2.source<"a"> {lfm2.column_factors = array<f32: 1.0, 1.0>}
+
+// -----
+
+// factors (C3)
+// expected-error @+1 {{expected lfm2.row_factors to be array<f32>, on vectors and quantized matrices of a #lfm2.source only}}
+lfm2.weight @w : tensor<2x2xf32, #lfm2.stored<f32>> = #lfm2.source<"a"> {lfm2.row_factors = array<f32: 2.0, 0.5>}

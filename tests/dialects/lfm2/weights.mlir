@@ -14,6 +14,11 @@ lfm2.weight @l0.w13 : tensor<9216x1024xf32, #lfm2.stored<f16>>
 lfm2.weight @rope : tensor<4096x64xf32, #lfm2.stored<f32>>
     = #lfm2.rope_table<<theta = 1.0e+06 : f64, dim = 64>>
 
+// Factors of rows and columns.
+// CHECK: lfm2.weight @norm : tensor<2xf32, #lfm2.stored<f32>> = #lfm2.source<"g"> {lfm2.row_factors = array<f32: 2.000000e+00, 5.000000e-01>}
+lfm2.weight @norm : tensor<2xf32, #lfm2.stored<f32>> = #lfm2.source<"g">
+    {lfm2.row_factors = array<f32: 2.0, 0.5>}
+
 // Panel layouts, and every stored kind.
 // CHECK-LABEL: func.func private @types
 // CHECK-SAME: tensor<6144x2048xf32, #lfm2.stored<bf16, <rows = 64, depth = 2>>>
