@@ -163,7 +163,10 @@ def SelectKernels : Pass<"lfmc-select-kernels", "::mlir::ModuleOp"> {
     (* example filepath=tests/passes/select/doctest.mlir *)
   }];
   let options = [Option<"target", "target", "std::string", /*default=*/"\"host\"",
-                        "machine to choose for, as listed by lfmc targets">];
+                        "machine to choose for, as listed by lfmc targets">,
+                 Option<"pinned", "pinned", "bool", /*default=*/"false",
+                        "weights keep the layouts that they have: another "
+                        "target chose them and reads the same file">];
   let dependentDialects = ["::lfmc::kernel::KernelDialect",
                            "::lfmc::lfm2::Lfm2Dialect",
                            "::mlir::arith::ArithDialect",

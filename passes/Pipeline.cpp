@@ -31,9 +31,11 @@ void lfmc::buildQuantization(OpPassManager &pm,
   pm.addPass(createCSEPass()); // one row for all linears that read it
 }
 
-void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target) {
+void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target,
+                               bool pinned) {
   SelectKernelsOptions options;
   options.target = target.str();
+  options.pinned = pinned;
   pm.addPass(createSelectKernels(options));
   pm.addPass(createCSEPass());
   pm.addPass(createSymbolDCEPass());

@@ -30,8 +30,10 @@ void buildQuantization(mlir::OpPassManager &pm,
 
 /// Adds the passes from there to a planned program: kernels and layouts for
 /// `target` (a name of targets/Target.h), offsets, buffers and phases.
+/// `pinned`: weights have the layouts that another target's run has chosen.
 /// Registered as the pipeline `lfmc-kernel` (target: the host).
-void buildKernelPipeline(mlir::OpPassManager &pm, llvm::StringRef target);
+void buildKernelPipeline(mlir::OpPassManager &pm, llvm::StringRef target,
+                         bool pinned = false);
 
 } // namespace lfmc
 

@@ -22,7 +22,8 @@ struct KernelParams {
 
   explicit KernelParams(mlir::Operation *op) : builder(op->getContext()) {}
   KernelParams &add(llvm::StringRef name, int64_t value) {
-    list.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
+    list.push_back(
+        builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
     return *this;
   }
   KernelParams &add(llvm::StringRef name, double value) {
@@ -49,6 +50,11 @@ inline lfm2::StoredAttr stored(mlir::Value weight) {
   return mlir::dyn_cast_if_present<lfm2::StoredAttr>(
       mlir::cast<mlir::RankedTensorType>(weight.getType()).getEncoding());
 }
+
+/// The panels of a linear's weight: of up to `most` rows, where no other target
+/// has chosen them before (lfmc-select-kernels{pinned}); null if that choice
+/// has another depth.
+lfm2::PanelsAttr panelsOf(lfm2::LinearOp linear, int64_t most, int64_t depth);
 
 /// Providers of QuantizedKernels.cpp.
 std::optional<Kernel> linearQuantized(mlir::Operation *op,

@@ -16,6 +16,18 @@ int64_t rowStride(Value rows) {
   return cast<RankedTensorType>(rows.getType()).getDimSize(1);
 }
 
+lfm2::PanelsAttr panelsOf(lfm2::LinearOp linear, int64_t most, int64_t depth) {
+  bool swiglu = linear.getActivation() == lfm2::Activation::Swiglu;
+  if (lfm2::PanelsAttr chosen = stored(linear.getWeight()).getLayout())
+    return chosen.getDepth() == depth && chosen.getHalves() == swiglu ? chosen
+                                                                      : nullptr;
+  int64_t n =
+      cast<RankedTensorType>(linear.getWeight().getType()).getDimSize(0);
+  int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
+                        : dividingPowerOfTwo(n, most);
+  return lfm2::PanelsAttr::get(linear.getContext(), rows, depth, swiglu);
+}
+
 namespace {
 
 /// Register tile of the linear kernels: rows × tokens accumulators.
@@ -50,8 +62,10 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   if (kind == lfm2::StoredKind::BF16 && depth == 1)
     return {};
   Tile tile = linearTile(target);
-  int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, tile.rows / 2)
-                        : dividingPowerOfTwo(n, tile.rows);
+  auto layout = panelsOf(linear, tile.rows, depth);
+  if (!layout)
+    return {};
+  int64_t rows = layout.getRows();
   // A column block of x's tile stays in half of L1, a panel's in half of L2.
   int64_t elementBytes = kind == lfm2::StoredKind::F32 ? 4 : 2;
   int64_t kBlock =
@@ -70,11 +84,13 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   params.add("residual", int64_t(bool(linear.getResidual())));
   if (linear.getResidual())
     params.add("res_stride", rowStride(linear.getResidual()));
-  auto layout = lfm2::PanelsAttr::get(op->getContext(), rows, depth, swiglu);
+  if (rows > tile.rows)
+    params.add("tile_rows", dividingPowerOfTwo(rows, tile.rows));
   int64_t panels = n / rows;
   if (one) {
     // Chunks of at least 64 KiB, so that a ticket costs nothing beside them.
-    int64_t group = dividingPowerOfTwo(panels, tile.panels);
+    int64_t group = dividingPowerOfTwo(
+        panels, std::max<int64_t>(1, tile.panels * tile.rows / rows));
     int64_t bytes = group * rows * k * elementBytes;
     int64_t perChunk = group * std::max<int64_t>(1, (64 << 10) / bytes);
     params.add("tokens", int64_t(1))

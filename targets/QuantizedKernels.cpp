@@ -55,17 +55,21 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
     return {};
   Tile tile = tileOf(target, encoding.getKind());
   int64_t most = tile.vectors * target.vectorLanes;
-  int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
-                        : dividingPowerOfTwo(n, most);
+  auto layout = panelsOf(linear, most, dotDepth);
+  if (!layout)
+    return {};
+  int64_t rows = layout.getRows();
   KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", dotDepth);
-  params.add("wtype", int64_t(encoding.getKind())).add("block_bytes", encoding.getBytes(encoding.getBlock()));
+  if (rows > most)
+    params.add("tile_rows", dividingPowerOfTwo(rows, most));
+  params.add("wtype", int64_t(encoding.getKind()))
+      .add("block_bytes", encoding.getBytes(encoding.getBlock()));
   params.add("block", encoding.getBlock()).add("swiglu", int64_t(swiglu));
   params.add("bias", int64_t(bool(linear.getBias())));
   params.add("residual", int64_t(bool(linear.getResidual())));
   if (linear.getResidual())
     params.add("res_stride", rowStride(linear.getResidual()));
-  auto layout = lfm2::PanelsAttr::get(op->getContext(), rows, dotDepth, swiglu);
   int64_t panels = n / rows;
   if (cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1) {
     // Chunks of at least 64 KiB, so that a ticket costs nothing beside them.
@@ -73,7 +77,8 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
     int64_t perChunk = std::max<int64_t>(1, (64 << 10) / bytes);
     params.add("tokens", int64_t(1)).add("panels", int64_t(1));
     params.add("per_chunk", perChunk).add("chunk_bytes", perChunk * bytes);
-    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
+    return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0,
+                         layout);
   }
   // A block of tokens stays in half of L2 while the panels of a chunk pass; a
   // panel passes all of the block before the next one.

@@ -2,10 +2,12 @@
 #include "targets/Target.h"
 
 #include "runtime/include/lfm/program.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
 #include <cstdlib>
+#include <vector>
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
@@ -100,6 +102,44 @@ const Target &hostTarget() {
     if (runsOnHost(target))
       best = &target;
   return *best;
+}
+
+namespace {
+/// A library for any processor of a family.
+struct Family {
+  llvm::StringRef name;
+  std::vector<std::string> usual;
+};
+} // namespace
+
+llvm::Expected<llvm::SmallVector<const Target *>>
+findTargets(llvm::StringRef name, llvm::ArrayRef<std::string> isa) {
+  static const Family families[] = {{"x86-64", {"v2", "v3", "v4-vnni"}}};
+  const Family *family = nullptr;
+  for (const Family &each : families)
+    if (each.name == name)
+      family = &each;
+  if (!family) {
+    if (!isa.empty())
+      return llvm::createStringError(
+          "target '%s' is one level: several (--isa) need a family, x86-64",
+          name.str().c_str());
+    auto found = findTarget(name);
+    if (!found)
+      return found.takeError();
+    return llvm::SmallVector<const Target *>{*found};
+  }
+  llvm::SmallVector<const Target *> found;
+  for (const std::string &level :
+       isa.empty() ? llvm::ArrayRef(family->usual) : isa) {
+    auto target = findTarget((name + "-" + level).str());
+    if (!target)
+      return target.takeError();
+    found.push_back(*target);
+  }
+  llvm::sort(found);
+  found.erase(llvm::unique(found), found.end());
+  return found;
 }
 
 llvm::Expected<const Target *> findTarget(llvm::StringRef name) {

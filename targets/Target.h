@@ -5,6 +5,7 @@
 #define LFMC_TARGETS_TARGET_H
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -36,8 +37,15 @@ const Target &hostTarget();
 /// Looks up `name` ("host" included); an error lists the known names.
 llvm::Expected<const Target *> findTarget(llvm::StringRef name);
 
-/// Whether this process can run code for `target`. Asks the operating system for
-/// the tile registers if the target wants them.
+/// The targets of one library: `name` alone, or, if `name` is a family
+/// ("x86-64"), its levels `isa` ("v3", "v4-vnni"; none: the family's usual
+/// ones), each once, in the order of the table: the best last. Errors name what
+/// is known.
+llvm::Expected<llvm::SmallVector<const Target *>>
+findTargets(llvm::StringRef name, llvm::ArrayRef<std::string> isa);
+
+/// Whether this process can run code for `target`. Asks the operating system
+/// for the tile registers if the target wants them.
 bool runsOnHost(const Target &target);
 
 } // namespace lfmc

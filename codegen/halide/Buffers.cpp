@@ -67,4 +67,17 @@ std::vector<Argument> argumentList(const std::vector<std::string> &inputs,
   return list;
 }
 
+void inPasses(Halide::Func &acc, Halide::Func &sums, int tileRows, int rows,
+              int vector) {
+  using namespace Halide;
+  Var r = sums.args()[0], t = sums.args()[1], p = sums.args()[2];
+  Var pass("pass"), v("v"), lane("lane");
+  sums.compute_root().store_in(MemoryType::Stack).bound(r, 0, rows);
+  sums.split(r, pass, r, tileRows).split(r, v, lane, vector);
+  sums.reorder(lane, v, t, p, pass).vectorize(lane);
+  sums.unroll(v).unroll(t).unroll(p);
+  acc.compute_at(sums, pass).store_in(MemoryType::Stack);
+  acc.bound_extent(acc.args()[0], tileRows);
+}
+
 } // namespace lfmc::halide

@@ -89,6 +89,12 @@ void pinOutput(Halide::Func &func, const std::vector<Dim> &dims);
 /// The largest power of two that divides `extent` and is at most `lanes`.
 int dividingLanes(int extent, int lanes);
 
+/// Computes `acc` (of rows, tokens, panels, …) in passes of `tileRows` of its
+/// `rows` rows, so that a pass keeps its sums in registers; `sums` (row, token,
+/// panel) reads the finished ones and collects them.
+void inPasses(Halide::Func &acc, Halide::Func &sums, int tileRows, int rows,
+              int vector);
+
 /// Vectorizes `var`, which covers [0, extent), by the widest vector that is no
 /// longer than the loop; a remainder is predicated.
 template <typename Stage, typename Variable>

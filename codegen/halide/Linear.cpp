@@ -24,7 +24,7 @@ namespace {
 
 struct Shape {
   Storage storage;
-  int rows, panels, tokens, k, kTotal, xStride, yStride, resStride;
+  int rows, tileRows, panels, tokens, k, kTotal, xStride, yStride, resStride;
   bool residual, swiglu, bias;
   int depth() const { return storage == Storage::BF16 ? 2 : 1; }
   int outRows() const { return swiglu ? rows / 2 : rows; } // per panel
@@ -35,6 +35,11 @@ Shape readShape(const Params &params) {
   s.storage = storageParam(params, "wtype",
                            {Storage::F32, Storage::BF16, Storage::F16});
   s.rows = params.size("rows");
+  // Rows that are computed together; a panel made for wider vectors takes
+  // several passes.
+  s.tileRows = params.size("tile_rows", s.rows);
+  if (s.rows % s.tileRows)
+    params.fail("parameter 'tile_rows' does not divide 'rows'");
   s.panels = params.size("panels", 1);
   s.tokens = params.size("tokens", 1);
   s.k = params.size("k");
@@ -60,7 +65,7 @@ Shape readShape(const Params &params) {
 // Independent partial sums per output. An FMA takes about four cycles and two
 // start per cycle: fewer than eight accumulators wait for one another.
 int chainCount(const Shape &s, const Machine &machine, int vector) {
-  int accumulators = s.panels * s.tokens * (s.rows / vector);
+  int accumulators = s.panels * s.tokens * (s.tileRows / vector);
   int chains = 1;
   while (chains < 8 && accumulators * chains < 8 &&
          accumulators * chains * 2 < machine.registers)
@@ -82,7 +87,8 @@ std::vector<Argument> linearArguments(const Params &params) {
 Pipeline buildLinear(const Params &params, const Machine &machine) {
   const Shape s = readShape(params);
   const int depth = s.depth();
-  const int vector = dividingLanes(s.outRows(), machine.lanes);
+  const int vector =
+      dividingLanes(std::min(s.outRows(), s.tileRows), machine.lanes);
   const int chains = chainCount(s, machine, vector);
   // One step of the loop covers `chains` partial sums times `unroll`.
   const int unroll = params.integer("unroll", std::max(1, 4 / chains), 1, 64);
@@ -124,13 +130,14 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
     Expr k = tail + steps * step;
     acc(r, t, p, 0) += x(k, t) * weight(k);
   }
+  Func sums("sums");
+  Expr sum = acc(r, t, p, 0);
+  for (int i = 1; i < chains; ++i)
+    sum += acc(r, t, p, i);
+  sums(r, t, p) = sum;
   auto total = [&](Expr row, Expr panel) {
-    Expr sum = acc(row, t, panel, 0);
-    for (int i = 1; i < chains; ++i)
-      sum += acc(row, t, panel, i);
-    if (s.bias)
-      sum += bias(panel * s.rows + row);
-    return sum;
+    Expr value = sums(row, t, panel);
+    return s.bias ? value + bias(panel * s.rows + row) : value;
   };
   const int out = s.outRows();
   Func y("y");
@@ -145,7 +152,10 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   Var lane("lane"), v("v");
   y.split(c, p, c, out).split(c, v, lane, vector).vectorize(lane);
   y.reorder(lane, v, p, t).unroll(v).unroll(p).unroll(t);
-  acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, s.rows);
+  if (s.tileRows < s.rows)
+    inPasses(acc, sums, s.tileRows, s.rows, vector);
+  else
+    acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, s.rows);
   acc.split(r, v, lane, vector).vectorize(lane);
   acc.unroll(v).unroll(t).unroll(p).unroll(chain);
   int stage = 0;

@@ -90,7 +90,7 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   const QuantizedPanels w(params, "k", true);
   const LinearQShape s(params, w);
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
-  const int vector = dividingLanes(w.rows, machine.lanes);
+  const int vector = dividingLanes(s.tileRows, machine.lanes);
   ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});
   ImageParam xs =
       input("xs", Float(32), {{blocks, 1}, {s.tokens, s.xStride / 4}});
@@ -148,8 +148,13 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   if (w.hasMinimum())
     addTerm(xsum(all, t), w.minimum(r, all, p));
   acc(r, t, p) = next;
+  Func sums = acc;
+  if (s.tileRows < w.rows) {
+    sums = Func("sums");
+    sums(r, t, p) = acc(r, t, p);
+  }
   auto total = [&](Expr row, Expr panel) {
-    Expr value = acc(row, t, panel);
+    Expr value = sums(row, t, panel);
     return s.bias ? strict_float(value + bias(panel * w.rows + row)) : value;
   };
   Expr value = total(c % s.out, c / s.out);
@@ -164,7 +169,10 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   const int outVector = dividingLanes(s.out, machine.lanes);
   y.split(c, p, c, s.out).split(c, v, lane, outVector).vectorize(lane);
   y.reorder(lane, v, p, t).unroll(v).unroll(p).unroll(t);
-  acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, w.rows);
+  if (s.tileRows < w.rows)
+    inPasses(acc, sums, s.tileRows, w.rows, vector);
+  else
+    acc.compute_root().store_in(MemoryType::Stack).bound(r, 0, w.rows);
   acc.split(r, v, lane, vector).vectorize(lane).unroll(v).unroll(t).unroll(p);
   acc.update()
       .split(r, v, lane, vector)
@@ -177,7 +185,8 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
     Func f = part.codes;
     Var j = f.args()[0], row = f.args()[1], i = f.args()[2];
     f.compute_at(acc, p).store_in(MemoryType::Stack);
-    f.reorder(j, row, i).bound_extent(j, w.depth).vectorize(j).vectorize(row);
+    f.reorder(j, row, i).bound_extent(j, w.depth).vectorize(j);
+    f.bound_extent(row, s.tileRows).vectorize(row);
     f.unroll(i);
   }
   sum.compute_at(acc, t).store_in(MemoryType::Stack).vectorize(r);

@@ -53,6 +53,11 @@ LinearQShape::LinearQShape(const Params &params,
     params.fail("parameter 'x_stride_bytes' must be a multiple of 4");
   yStride = params.size("y_stride", columns);
   resStride = params.size("res_stride", yStride);
+  tileRows = params.size("tile_rows", layout.rows);
+  if (layout.rows % tileRows)
+    params.fail(fmt::format("parameter 'tile_rows' is {}, expected a divisor "
+                            "of the panel's {} rows",
+                            tileRows, layout.rows));
   prefetch = params.integer("prefetch", 8192, 0, 1 << 20);
 }
 

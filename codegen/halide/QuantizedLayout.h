@@ -57,6 +57,9 @@ struct LinearQShape {
   int out, columns;    // of y: of a panel and of all
   int yStride, resStride;
   bool residual, swiglu, bias;
+  /// Rows that are computed together: a panel made for wider vectors takes
+  /// several passes. Divides the panel's rows.
+  int tileRows;
   int prefetch; // bytes ahead; 0: none
 
   /// Throws ParameterError.

@@ -90,6 +90,8 @@ void LinearBuilder::tile(Value p, int64_t group, Value t, int64_t tokens,
                              {"y_stride", yStride},
                              {"swiglu", swiglu}},
                             {}};
+  if (params["tile_rows"])
+    micro.ints["tile_rows"] = params["tile_rows"];
   SmallVector<Value> buffers;
   inputs(micro, buffers, p, group, t, tokens, k0, depth);
   Value yTile = m.at(m.at(y, p, columns * 4), t, yStride * 4);

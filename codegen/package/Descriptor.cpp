@@ -82,7 +82,7 @@ private:
   }
   Constant *hidden(Constant *initializer, const Twine &name, uint64_t align);
   Constant *text(StringRef value, const Twine &name);
-  Constant *entry(const char *suffix);
+  Constant *entry(const Twine &symbol);
   Expected<Constant *> states();
   Expected<Constant *> sampling();
 
@@ -104,13 +104,13 @@ Constant *DescriptorModule::text(StringRef value, const Twine &name) {
   return hidden(ConstantDataArray::getString(context, value), name, 1);
 }
 
-Constant *DescriptorModule::entry(const char *suffix) {
+Constant *DescriptorModule::entry(const Twine &symbol) {
   Type *pointer = PointerType::getUnqual(context);
   auto *type = FunctionType::get(Type::getVoidTy(context),
                                  {pointer, pointer, Type::getInt32Ty(context)},
                                  /*isVarArg=*/false);
-  auto *function = Function::Create(type, GlobalValue::ExternalLinkage,
-                                    info.name + suffix, module);
+  auto *function =
+      Function::Create(type, GlobalValue::ExternalLinkage, symbol, module);
   function->setVisibility(GlobalValue::HiddenVisibility);
   return function;
 }
@@ -176,41 +176,67 @@ Error DescriptorModule::build() {
                                                 /*AddNull=*/false),
                    "tokenizer", 64);
 
-  StructBuilder b;
-  b.add(uint32(LFM_PROGRAM_ABI), FIELD(lfm_program, abi));
-  b.add(uint32(sizeof(lfm_program)), FIELD(lfm_program, bytes));
-  b.add(text(info.name, "name"), FIELD(lfm_program, name));
-  b.add(text(info.target->name, "target"), FIELD(lfm_program, target));
-  b.add(text(info.compiler, "compiler"), FIELD(lfm_program, compiler));
-  b.add(uint32(info.target->cpuFeatures), FIELD(lfm_program, cpu_features));
-  b.add(int32(info.vocabSize), FIELD(lfm_program, vocab_size));
-  b.add(int32(info.hiddenSize), FIELD(lfm_program, hidden_size));
-  b.add(int32(info.maxContext), FIELD(lfm_program, max_context));
-  b.add(int32(info.maxPrefill), FIELD(lfm_program, max_prefill));
-  b.add(ConstantDataArray::get(context, info.weightsId),
-        FIELD(lfm_program, weights_id));
-  b.add(int64(info.weightsBytes), FIELD(lfm_program, weights_bytes));
-  b.add(int64(info.stateBytes), FIELD(lfm_program, state_bytes));
-  b.add(int64(info.arenaBytes), FIELD(lfm_program, arena_bytes));
-  b.add(entry("_decode"), FIELD(lfm_program, decode));
-  b.add(entry("_prefill"), FIELD(lfm_program, prefill));
-  b.add(entry("_head"), FIELD(lfm_program, head));
-  b.add(*stateTable, FIELD(lfm_program, states));
-  b.add(int32(info.states.size()), FIELD(lfm_program, state_count));
-  b.add(int32(info.bos), FIELD(lfm_program, bos));
-  b.add(int32(info.pad), FIELD(lfm_program, pad));
-  b.add(eos, FIELD(lfm_program, eos));
-  b.add(int32(info.eos.size()), FIELD(lfm_program, eos_count));
-  b.add(*defaults, FIELD(lfm_program, sampling));
-  b.add(tokenizer, FIELD(lfm_program, tokenizer));
-  b.add(int64(info.tokenizer.size()), FIELD(lfm_program, tokenizer_bytes));
-  Expected<Constant *> program = b.finish(context, module.getDataLayout(),
-                                          sizeof(lfm_program), "lfm_program");
-  if (!program)
-    return program.takeError();
+  auto program = [&](const Target &target, uint64_t arenaBytes,
+                     const std::string &prefix,
+                     ArrayRef<Constant *> better) -> Expected<Constant *> {
+    StructBuilder b;
+    b.add(uint32(LFM_PROGRAM_ABI), FIELD(lfm_program, abi));
+    b.add(uint32(sizeof(lfm_program)), FIELD(lfm_program, bytes));
+    b.add(text(info.name, "name"), FIELD(lfm_program, name));
+    b.add(text(target.name, "target"), FIELD(lfm_program, target));
+    b.add(text(info.compiler, "compiler"), FIELD(lfm_program, compiler));
+    b.add(uint32(target.cpuFeatures), FIELD(lfm_program, cpu_features));
+    b.add(int32(info.vocabSize), FIELD(lfm_program, vocab_size));
+    b.add(int32(info.hiddenSize), FIELD(lfm_program, hidden_size));
+    b.add(int32(info.maxContext), FIELD(lfm_program, max_context));
+    b.add(int32(info.maxPrefill), FIELD(lfm_program, max_prefill));
+    b.add(ConstantDataArray::get(context, info.weightsId),
+          FIELD(lfm_program, weights_id));
+    b.add(int64(info.weightsBytes), FIELD(lfm_program, weights_bytes));
+    b.add(int64(info.stateBytes), FIELD(lfm_program, state_bytes));
+    b.add(int64(arenaBytes), FIELD(lfm_program, arena_bytes));
+    b.add(entry(prefix + "_decode"), FIELD(lfm_program, decode));
+    b.add(entry(prefix + "_prefill"), FIELD(lfm_program, prefill));
+    b.add(entry(prefix + "_head"), FIELD(lfm_program, head));
+    b.add(*stateTable, FIELD(lfm_program, states));
+    b.add(int32(info.states.size()), FIELD(lfm_program, state_count));
+    b.add(int32(info.bos), FIELD(lfm_program, bos));
+    b.add(int32(info.pad), FIELD(lfm_program, pad));
+    b.add(eos, FIELD(lfm_program, eos));
+    b.add(int32(info.eos.size()), FIELD(lfm_program, eos_count));
+    b.add(*defaults, FIELD(lfm_program, sampling));
+    b.add(tokenizer, FIELD(lfm_program, tokenizer));
+    b.add(int64(info.tokenizer.size()), FIELD(lfm_program, tokenizer_bytes));
+    auto *type = ArrayType::get(PointerType::getUnqual(context), better.size());
+    b.add(better.empty()
+              ? null
+              : hidden(ConstantArray::get(type, better), "levels", 8),
+          FIELD(lfm_program, levels));
+    b.add(int32(better.size()), FIELD(lfm_program, level_count));
+    return b.finish(context, module.getDataLayout(), sizeof(lfm_program),
+                    "lfm_program");
+  };
+
+  // The best first, so that the list of what is better grows to the worst.
+  std::vector<Constant *> better;
+  const Target *target = info.target;
+  uint64_t arenaBytes = info.arenaBytes;
+  std::string prefix = info.name;
+  for (const LevelInfo &level : reverse(info.levels)) {
+    Expected<Constant *> found = program(*target, arenaBytes, prefix, {});
+    if (!found)
+      return found.takeError();
+    better.push_back(hidden(*found, "level", 8));
+    target = level.target;
+    arenaBytes = level.arenaBytes;
+    prefix = levelName(info.name, *target);
+  }
+  Expected<Constant *> worst = program(*target, arenaBytes, prefix, better);
+  if (!worst)
+    return worst.takeError();
   auto *global = new GlobalVariable(
-      module, (*program)->getType(), /*isConstant=*/true,
-      GlobalValue::ExternalLinkage, *program, info.name + "_program");
+      module, (*worst)->getType(), /*isConstant=*/true,
+      GlobalValue::ExternalLinkage, *worst, info.name + "_program");
   global->setAlignment(Align(8));
   return Error::success();
 }
@@ -237,6 +263,12 @@ Expected<std::unique_ptr<TargetMachine>> createMachine(const Target &target) {
 }
 
 } // namespace
+
+std::string levelName(const std::string &package, const Target &target) {
+  std::string level = target.name.str();
+  replace(level, '-', '_');
+  return package + "_" + level;
+}
 
 Expected<ObjectFile> generateDescriptor(const ProgramInfo &info) {
   Expected<std::unique_ptr<TargetMachine>> machine =

@@ -20,6 +20,15 @@ struct StateInfo {
   uint32_t regions = 1, granule = 1; ///< see lfm_state_info
 };
 
+/// A further level of the same model.
+struct LevelInfo {
+  const Target *target = nullptr;
+  uint64_t arenaBytes = 0;
+};
+
+/// Prefix of a level's entries: "NAME_x86_64_v3".
+std::string levelName(const std::string &package, const Target &target);
+
 /// The fields of lfm_program, see runtime/include/lfm/program.h.
 struct ProgramInfo {
   std::string name; ///< C identifier; entries are NAME_decode, …
@@ -29,6 +38,7 @@ struct ProgramInfo {
   std::array<uint8_t, 16> weightsId{};
   uint64_t weightsBytes = 0, stateBytes = 0, arenaBytes = 0;
   std::vector<StateInfo> states;
+  std::vector<LevelInfo> levels; ///< besides `target`, worst first
   int32_t bos = -1, pad = -1;
   std::vector<int32_t> eos;
   SamplingDefaults sampling;
@@ -36,7 +46,7 @@ struct ProgramInfo {
 };
 
 /// Compiles the descriptor for its target. Its only visible symbol is
-/// NAME_program; it refers to the three entries.
+/// NAME_program; it refers to the three entries of each level.
 llvm::Expected<ObjectFile> generateDescriptor(const ProgramInfo &info);
 
 } // namespace lfmc

@@ -70,10 +70,12 @@ Error Compilation::takeDiagnostics(const char *what) {
 Expected<std::unique_ptr<Compilation>>
 Compilation::open(const CompileOptions &options) {
   std::unique_ptr<Compilation> result(new Compilation(options));
-  Expected<const Target *> target = findTarget(options.target);
-  if (!target)
-    return target.takeError();
-  result->machine = *target;
+  auto targets = findTargets(options.target, options.isa);
+  if (!targets)
+    return targets.takeError();
+  result->machine = targets->pop_back_val();
+  for (const Target *level : *targets)
+    result->levels.push_back({level, {}});
   Expected<Checkpoint> checkpoint = Checkpoint::open(options.checkpoint);
   if (!checkpoint)
     return checkpoint.takeError();
@@ -138,20 +140,25 @@ Error Compilation::import() {
   return module ? Error::success() : takeDiagnostics("import");
 }
 
-Error Compilation::run(function_ref<void(mlir::OpPassManager &)> build) {
+Error Compilation::run(mlir::ModuleOp module,
+                       function_ref<void(mlir::OpPassManager &)> build) {
   mlir::PassManager passes(&context);
   build(passes);
-  return mlir::succeeded(passes.run(*module)) ? Error::success()
-                                              : takeDiagnostics("a pass");
+  return mlir::succeeded(passes.run(module)) ? Error::success()
+                                             : takeDiagnostics("a pass");
 }
 
 Error Compilation::lower() {
   if (Error error = optimise())
     return error;
   work = workJson(*module);
-  return run([&](mlir::OpPassManager &passes) {
-    buildKernelPipeline(passes, machine->name);
-  });
+  for (Level &level : levels)
+    level.module = module->clone();
+  if (Error error = run([&](mlir::OpPassManager &passes) {
+        buildKernelPipeline(passes, machine->name);
+      }))
+    return error;
+  return lowerLevels();
 }
 
 static std::string printed(mlir::ModuleOp module) {
@@ -204,6 +211,9 @@ ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
   info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
   info.arenaBytes = moduleBytes(*module, "kernel.arena_bytes");
   info.states = stateTable(*module);
+  for (const Level &level : levels)
+    info.levels.push_back(
+        {level.machine, moduleBytes(*level.module, "kernel.arena_bytes")});
   info.bos = config.bos;
   info.pad = config.pad;
   info.eos = config.eos;
@@ -218,7 +228,7 @@ PackageFacts Compilation::facts() const {
   facts.name = packageName;
   facts.compiler = compilerVersion();
   facts.version = LFMC_VERSION;
-  facts.target = machine->name.str();
+  facts.target = targetNames();
   facts.maxContext = maxContext;
   facts.model = fmt::format(
       "LFM2 with {} parameters: {} layers, hidden size {}, vocabulary {}.",
@@ -246,6 +256,7 @@ Json Compilation::manifest() const {
       {"model", modelJson(config)},
       {"target",
        {{"name", machine->name.str()},
+        {"levels", levelsJson()},
         {"triple", machine->triple.str()},
         {"cpu", machine->cpu.str()},
         {"features", machine->features.str()}}},
@@ -303,6 +314,9 @@ Compilation::generate(std::vector<pack::PlannedWeight> planned,
       packError = toString(result.takeError());
   });
   Expected<std::vector<ObjectFile>> objects = generateObjects(*module, codegen);
+  if (objects)
+    if (Error error = generateLevels(codegen, *objects))
+      objects = std::move(error);
   packer.join();
   if (!objects) {
     if (!diagnostics.empty())

@@ -28,7 +28,10 @@ std::string compilerVersion();
 struct CompileOptions {
   std::string checkpoint;      ///< directory or GGUF file
   std::string target = "host"; ///< see targets/Target.h
-  std::string name;            ///< empty: made of the directory's name
+  /// Levels of the family `target` that the library carries; the runtime takes
+  /// the best that the processor has. See findTargets().
+  std::vector<std::string> isa;
+  std::string name; ///< empty: made of the directory's name
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored
   /// Schemes of the pass lfmc-quantize; empty: no quantization.
   std::vector<std::string> quant;
@@ -84,18 +87,29 @@ public:
                            const Installation &installation);
 
   const std::string &name() const { return packageName; }
+  /// The best level.
   const Target &target() const { return *machine; }
+  /// "x86-64-v4", or "x86-64-v2, x86-64-v3, x86-64-v4".
+  std::string targetNames() const;
 
 private:
   explicit Compilation(const CompileOptions &options);
   llvm::Error import();
-  llvm::Error run(llvm::function_ref<void(mlir::OpPassManager &)> build);
+  llvm::Error run(llvm::function_ref<void(mlir::OpPassManager &)> build) {
+    return run(*module, build);
+  }
+  llvm::Error run(mlir::ModuleOp module,
+                  llvm::function_ref<void(mlir::OpPassManager &)> build);
   llvm::Error takeDiagnostics(const char *what);
   llvm::Error readTokenizer();
   void remarkRounded();
   llvm::Error equalise();
+  llvm::Error lowerLevels();
   Json quantizationJson() const;
+  Json levelsJson() const;
   ProgramInfo programInfo(const PackedWeights &packed) const;
+  llvm::Error generateLevels(CodegenOptions codegen,
+                             std::vector<ObjectFile> &objects);
   PackageFacts facts() const;
   llvm::Expected<std::vector<ObjectFile>>
   generate(std::vector<pack::PlannedWeight> planned, const std::string &weights,
@@ -109,6 +123,12 @@ private:
   mlir::MLIRContext context;
   std::string diagnostics; // of the errors so far
   mlir::OwningOpRef<mlir::ModuleOp> module;
+  /// One of the other levels, worst first; all read the same weights.
+  struct Level {
+    const Target *machine;
+    mlir::OwningOpRef<mlir::ModuleOp> module;
+  };
+  std::vector<Level> levels;
   int64_t maxContext = 0, maxPrefill = 0;
   Json work;
   int64_t scaledChannels = 0; // sets of them

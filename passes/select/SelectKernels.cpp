@@ -27,6 +27,7 @@ private:
   std::optional<Kernel> match(Operation *op);
   void splitNorms();
   void chooseLayouts();
+  LogicalResult keepLayouts();
   bool cachesMatch();
   void setLayout(lfm2::WeightOp weight, PanelsAttr layout);
   void setCacheLayouts();
@@ -157,6 +158,31 @@ void SelectKernels::chooseLayouts() {
   }
 }
 
+/// A kernel that reads its weight in another layout than the pinned one is no
+/// match; a pinned layout that nothing else reads is an error.
+LogicalResult SelectKernels::keepLayouts() {
+  WalkResult walk = getOperation().walk([&](Operation *op) {
+    if (!isa<lfm2::LinearOp, lfm2::ShortConvOp>(op))
+      return WalkResult::advance();
+    Value weight = op->getOperand(1);
+    auto layout = cast<lfm2::StoredAttr>(
+                      cast<RankedTensorType>(weight.getType()).getEncoding())
+                      .getLayout();
+    std::optional<Kernel> kernel = match(op);
+    if (kernel && kernel->layout == layout)
+      return WalkResult::advance();
+    if (layout) {
+      op->emitError("target ")
+          << target << " has no kernel for the layout " << layout
+          << " that the best target of this package gave the weight";
+      return WalkResult::interrupt();
+    }
+    expanded.insert(op);
+    return WalkResult::advance();
+  });
+  return failure(walk.wasInterrupted());
+}
+
 void SelectKernels::runOnOperation() {
   llvm::Expected<const Target *> found = findTarget(target);
   if (!found) {
@@ -172,7 +198,10 @@ void SelectKernels::runOnOperation() {
       if (isa<lfm2::AttentionOp, lfm2::RopeCacheOp>(op))
         expanded.insert(op);
     });
-  chooseLayouts();
+  if (!pinned)
+    chooseLayouts();
+  else if (failed(keepLayouts()))
+    return signalPassFailure();
 
   CallRewriter rewriter(getOperation());
   SmallVector<Operation *> ops;

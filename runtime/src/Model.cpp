@@ -25,6 +25,18 @@ struct File {
   }
 };
 
+// The best of a library's levels that this processor runs.
+const lfm_program &bestLevel(const lfm_program &p) {
+  bool complete = p.abi == LFM_PROGRAM_ABI && p.bytes == sizeof(lfm_program) &&
+                  (p.levels || !p.level_count);
+  for (int32_t i = 0; complete && i < p.level_count; ++i) {
+    uint32_t needs = p.levels[i]->cpu_features;
+    if ((needs & ~cpuFeatures(needs)) == 0)
+      return *p.levels[i];
+  }
+  return p;
+}
+
 lfm_status checkProgram(const lfm_program &p, const Message &message) {
   const char *name = p.name ? p.name : "(unnamed)";
   if (p.abi != LFM_PROGRAM_ABI || p.bytes != sizeof(lfm_program))
@@ -192,6 +204,7 @@ lfm_status lfm_model_open(const lfm_program *program, const char *path,
   if (!known)
     return message.fail(LFM_ERROR_INVALID_ARGUMENT,
                         "unknown model options (not zero-initialised?)");
+  program = &bestLevel(*program);
   if (lfm_status bad = checkProgram(*program, message))
     return bad;
 

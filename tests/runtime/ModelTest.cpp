@@ -50,6 +50,27 @@ TEST_F(ModelTest, Info) {
   EXPECT_EQ(lfm_model_get_info(nullptr, &info), LFM_ERROR_INVALID_ARGUMENT);
 }
 
+TEST_F(ModelTest, BestLevel) {
+  lfm_program worst = program, better = program, best = program;
+  const lfm_program *levels[] = {&best, &better};
+  worst.levels = levels;
+  worst.level_count = 2;
+  worst.target = "worst";
+  better.target = "better";
+  best.target = "best";
+  auto chosen = [&] {
+    Model model = open(worst);
+    lfm_model_info info;
+    EXPECT_EQ(lfm_model_get_info(model.get(), &info), LFM_OK);
+    return std::string(info.target);
+  };
+  EXPECT_EQ(chosen(), "best");
+  best.cpu_features = 1u << 31; // no processor has it
+  EXPECT_EQ(chosen(), "better");
+  better.cpu_features = 1u << 31;
+  EXPECT_EQ(chosen(), "worst");
+}
+
 TEST_F(ModelTest, FileErrors) {
   expectError(LFM_ERROR_FILE, dir + "/none.weights", "none.weights");
   expectError(LFM_ERROR_FILE, dir, "not a regular file");
@@ -80,7 +101,8 @@ TEST_F(ModelTest, HostileWeights) {
 
 TEST_F(ModelTest, ProgramOfAnotherRuntime) {
   program.abi = LFM_PROGRAM_ABI + 1;
-  expectError(LFM_ERROR_ABI, weights, "runtime ABI " + std::to_string(LFM_PROGRAM_ABI + 1));
+  expectError(LFM_ERROR_ABI, weights,
+              "runtime ABI " + std::to_string(LFM_PROGRAM_ABI + 1));
   program.abi = LFM_PROGRAM_ABI;
   program.bytes += 8;
   expectError(LFM_ERROR_ABI, weights, "ABI");

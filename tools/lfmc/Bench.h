@@ -19,6 +19,7 @@ struct BenchOptions {
   std::vector<int64_t> step = {2, 3, 4, 5, 6, 7, 8}; ///< tokens of a step
   int64_t decode = 64; ///< tokens of one measurement at each depth; 0: none
   int threads = 0, repeat = 5;
+  std::vector<std::string> isa; ///< level to run; none: the best
   bool roofline = true;
   bool read = false; ///< weights into memory instead of mapping them
   /// Lists that the user chose: it is an error if one of theirs does not fit

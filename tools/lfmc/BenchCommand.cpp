@@ -116,6 +116,7 @@ void addBench(CLI::App &app, Action &action) {
     chosen.chosePrefill = prefill->count();
     chosen.choseDepth = depth->count();
     chosen.choseStep = step->count();
+    chosen.isa = levelOf(flags->path, flags->compile);
     action = [flags] { return bench(*flags); };
   });
 }

@@ -86,6 +86,7 @@ CompileFlags::options(const std::string &checkpoint) const {
   CompileOptions options;
   options.checkpoint = checkpoint;
   options.target = target;
+  options.isa = isa;
   options.name = name;
   if (!kvCache.empty())
     options.cacheF16 = kvCache == "f16";
@@ -121,9 +122,12 @@ static Expected<std::string> compileCached(const std::string &path,
   Expected<CompileOptions> options = flags.options(path);
   if (!options)
     return options.takeError();
-  Expected<const Target *> target = findTarget(flags.target);
-  if (!target)
-    return target.takeError();
+  auto targets = findTargets(flags.target, flags.isa);
+  if (!targets)
+    return targets.takeError();
+  std::string names;
+  for (const Target *target : *targets)
+    names += target->name.str() + " ";
   Expected<std::string> compiler = fileIdentity(executablePath());
   if (!compiler)
     return compiler.takeError();
@@ -136,9 +140,9 @@ static Expected<std::string> compileCached(const std::string &path,
   }
   std::string key = fmt::format(
       "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(),
-      *compiler, *fingerprint, (*target)->name.str(), flags.weights,
-      flags.maxContext, flags.maxPrefill, fmt::join(flags.quant, ","),
-      flags.kvCache, text, flags.calibrateTokens, flags.quantizer);
+      *compiler, *fingerprint, names, flags.weights, flags.maxContext,
+      flags.maxPrefill, fmt::join(flags.quant, ","), flags.kvCache, text,
+      flags.calibrateTokens, flags.quantizer);
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);
@@ -177,6 +181,11 @@ Expected<std::string> packageOf(const std::string &path,
   return makeError("expected a package, or a checkpoint (a directory with "
                    "config.json, or a GGUF file): {}",
                    toString(manifest.takeError()));
+}
+
+std::vector<std::string> levelOf(const std::string &path,
+                                 const CompileFlags &flags) {
+  return isCheckpoint(path) ? std::vector<std::string>() : flags.isa;
 }
 
 } // namespace lfmc::cli

@@ -20,7 +20,7 @@ llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
 /// How a checkpoint is to be compiled, as given on the command line.
 struct CompileFlags {
   std::string target = "host", weights, name, kvCache;
-  std::vector<std::string> quant;
+  std::vector<std::string> isa, quant;
   std::string calibrate = "auto"; ///< or "none", or a text's path
   std::string quantizer;          ///< name; empty: what fits
   /// Measured before; null: when it is needed.
@@ -37,6 +37,11 @@ struct CompileFlags {
 /// the package in the cache, compiled first if it is not there.
 llvm::Expected<std::string> packageOf(const std::string &path,
                                       const CompileFlags &flags);
+
+/// What --isa means for packageOf(path, flags): of a package the level to run;
+/// a checkpoint is compiled for those levels, and the best runs: none.
+std::vector<std::string> levelOf(const std::string &path,
+                                 const CompileFlags &flags);
 
 } // namespace lfmc::cli
 

@@ -22,6 +22,11 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
   command.add_option("--target", flags.target,
                      "processor to compile for, see 'lfmc targets'");
   command
+      .add_option("--isa", flags.isa,
+                  "levels of a processor family in one library, the best is "
+                  "taken at load: --target x86-64 --isa v2,v3,v4-vnni")
+      ->delimiter(',');
+  command
       .add_option("--weights", flags.weights,
                   "format of stored matrices: f32, bf16 or f16 (as in the "
                   "checkpoint)")
@@ -176,9 +181,8 @@ Expected<int> compile(const Flags &flags) {
         choice.calibration->text == "self" ? "its own"
                                            : choice.calibration->text);
   outs() << fmt::format("{}: package {} for {}{}, {:.1f} s\n", flags.output,
-                        (*compilation)->name(),
-                        (*compilation)->target().name.str(), quantized,
-                        seconds);
+                        (*compilation)->name(), (*compilation)->targetNames(),
+                        quantized, seconds);
   return 0;
 }
 

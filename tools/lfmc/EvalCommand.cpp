@@ -51,7 +51,7 @@ Expected<int> evaluate(const Flags &flags) {
     Expected<std::string> package = packageOf(path, compile);
     if (!package)
       return package.takeError();
-    return openModel(*package);
+    return openModel(*package, 0, {}, levelOf(path, compile));
   };
   auto text = MemoryBuffer::getFile(flags.text);
   if (!text)
@@ -66,6 +66,7 @@ Expected<int> evaluate(const Flags &flags) {
     CompileFlags compile = flags.compile;
     compile.weights.clear();
     compile.quant.clear();
+    compile.isa.clear();
     Expected<Model> opened = open(flags.reference, compile);
     if (!opened)
       return opened.takeError();

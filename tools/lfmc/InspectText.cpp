@@ -2,6 +2,7 @@
 #include "tools/lfmc/InspectText.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <set>
@@ -79,12 +80,14 @@ void Inspection::addCall(const std::string &function, const Json &call) {
 
 void Inspection::model() {
   const Json &m = manifest.at("model");
-  out += fmt::format("{}: {} with {} parameters, for {}, by {}\n",
-                     manifest.at("name").get<std::string>(),
-                     m.at("type").get<std::string>(),
-                     m.at("parameters").get<int64_t>(),
-                     manifest.at("target").at("name").get<std::string>(),
-                     manifest.at("compiler").get<std::string>());
+  out += fmt::format(
+      "{}: {} with {} parameters, for {}, by {}\n",
+      manifest.at("name").get<std::string>(), m.at("type").get<std::string>(),
+      m.at("parameters").get<int64_t>(),
+      fmt::join(
+          manifest.at("target").at("levels").get<std::vector<std::string>>(),
+          ", "),
+      manifest.at("compiler").get<std::string>());
   out += fmt::format(
       "  {} layers ({} convolution, {} attention), hidden {}, "
       "FFN {}, heads {}/{} of {}, vocabulary {}\n",

@@ -115,9 +115,29 @@ Expected<const lfm_program *> loadProgram(StringRef package,
   return static_cast<const lfm_program *>(program);
 }
 
+// Keeps to one level of the program's.
+static Error chooseLevel(Model &model, ArrayRef<std::string> isa) {
+  const lfm_program &worst = *model.program;
+  std::string names;
+  for (int32_t i = -1; i < worst.level_count; ++i) {
+    const lfm_program &level = i < 0 ? worst : *worst.levels[i];
+    names += (names.empty() ? "" : ", ") + std::string(level.target);
+    if (isa.size() == 1 && StringRef(level.target).ends_with("-" + isa[0])) {
+      model.level = std::make_unique<lfm_program>(level);
+      model.level->levels = nullptr;
+      model.level->level_count = 0;
+      model.program = model.level.get();
+      return Error::success();
+    }
+  }
+  return makeError("--isa {}: expected one level of the package, which has {}",
+                   join(isa, ","), names);
+}
+
 Expected<Model>
 openModel(StringRef package, uint32_t flags,
-          function_ref<const lfm_program *(const lfm_program &)> replace) {
+          function_ref<const lfm_program *(const lfm_program &)> replace,
+          ArrayRef<std::string> isa) {
   Model model;
   Expected<Json> manifest = readManifest(package);
   if (!manifest)
@@ -126,7 +146,15 @@ openModel(StringRef package, uint32_t flags,
   Expected<const lfm_program *> program = loadProgram(package, model.manifest);
   if (!program)
     return program.takeError();
-  model.program = replace ? replace(**program) : *program;
+  model.program = *program;
+  if (!isa.empty())
+    if (Error error = chooseLevel(model, isa))
+      return error;
+  if (replace)
+    // The manifest describes the best level.
+    model.program =
+        replace(model.program->level_count ? *model.program->levels[0]
+                                           : *model.program);
   model.weightsPath =
       (package + "/" + model.manifest.at("name").get<std::string>() +
        ".weights")

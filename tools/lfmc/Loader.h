@@ -18,6 +18,7 @@ struct Model {
   Json manifest;
   std::string weightsPath;
   const lfm_program *program = nullptr;
+  std::unique_ptr<lfm_program> level; ///< a copy that has no better levels
   std::unique_ptr<lfm_model, decltype(&lfm_model_close)> handle{
       nullptr, lfm_model_close};
   lfm_model_info info{};
@@ -45,10 +46,13 @@ llvm::Expected<const lfm_program *> loadProgram(llvm::StringRef package,
                                                 const Json &manifest);
 
 /// Opens the package in the directory `package`. `flags`: LFM_MODEL_*.
-/// `replace` may give another program to open in the place of the package's.
+/// `replace` may give another program to open in the place of the package's
+/// best level. `isa`: the level to run, as given to --isa; none: the best that
+/// this processor has.
 llvm::Expected<Model> openModel(
     llvm::StringRef package, uint32_t flags = 0,
-    llvm::function_ref<const lfm_program *(const lfm_program &)> replace = {});
+    llvm::function_ref<const lfm_program *(const lfm_program &)> replace = {},
+    llvm::ArrayRef<std::string> isa = {});
 
 /// A session with `threads` threads (0: all processors).
 llvm::Expected<Session> createSession(const Model &model, int threads);

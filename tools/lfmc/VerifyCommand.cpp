@@ -248,7 +248,8 @@ Expected<int> verifyPackage(const Flags &flags) {
   Expected<std::string> package = packageOf(flags.path, flags.compile);
   if (!package)
     return package.takeError();
-  Expected<Model> model = openModel(*package);
+  Expected<Model> model =
+      openModel(*package, 0, {}, levelOf(flags.path, flags.compile));
   if (!model)
     return model.takeError();
   Expected<std::vector<GoldenCase>> cases =

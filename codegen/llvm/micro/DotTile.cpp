@@ -18,19 +18,21 @@ class DotTile {
 public:
   DotTile(LinearQ &kernel, int64_t lanes)
       : q(kernel), layout(kernel.layout), w(*kernel.writer), b(w.b),
-        lanes(lanes), vectors(layout.rows / lanes),
+        lanes(lanes), vectors(q.shape.tileRows / lanes),
         // vpdpbusd wants unsigned codes.
         offset(layout.isQ8() ? 128 : layout.offset()) {}
   void build();
 
 private:
-  void block(Value *weights, Value *low, Value *top, Value *index);
+  void block(Value *weights, Value *low, Value *top, Value *index,
+             int64_t firstRow);
+  void panelRows(Value *first, int64_t firstRow);
   Value *perToken(Value *first, int64_t token) {
     return w.at(first, token * q.shape.xStride);
   }
 
-  Value *sums(int64_t token, int64_t vector) {
-    return w.at(sumMemory, (token * vectors + vector) * lanes * 4);
+  Value *sums(int64_t token, int64_t row) {
+    return w.at(sumMemory, (token * layout.rows + row) * 4);
   }
 
   LinearQ &q;
@@ -41,8 +43,9 @@ private:
   Value *sumMemory;
 };
 
-/// Adds activation block `index` to the sums.
-void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
+/// Adds activation block `index` to the sums of a tile's rows.
+void DotTile::block(Value *weights, Value *low, Value *top, Value *index,
+                    int64_t firstRow) {
   Type *integers = w.vector(b.getInt32Ty(), lanes);
   const int64_t tokens = q.shape.tokens;
   Value *xq = w.at(q.xq, index, 32), *xs = w.at(q.xs, index, 4);
@@ -68,7 +71,8 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
   for (int group = 0; group < 8; ++group) {
     Values codes;
     for (int64_t v = 0; v < vectors; ++v) {
-      Value *value = q.codes(low, top, group, v * lanes * 4, lanes * 4);
+      Value *value =
+          q.codes(low, top, group, (firstRow + v * lanes) * 4, lanes * 4);
       if (layout.isQ8())
         value = b.CreateXor(value, w.all(value->getType(), -128));
       codes.push_back(value);
@@ -84,10 +88,10 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
 
   Values scales, minima;
   for (int64_t v = 0; v < vectors; ++v) {
-    scales.push_back(q.halves(w.at(weights, v * lanes * 2), lanes));
+    const int64_t row = firstRow + v * lanes;
+    scales.push_back(q.halves(w.at(weights, row * 2), lanes));
     if (layout.hasMinimum())
-      minima.push_back(
-          q.halves(w.at(weights, (layout.rows + v * lanes) * 2), lanes));
+      minima.push_back(q.halves(w.at(weights, (layout.rows + row) * 2), lanes));
   }
   Type *floats = w.vector(w.f32(), lanes);
   for (int64_t t = 0; t < tokens; ++t) {
@@ -97,7 +101,8 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
       total = b.CreateFMul(b.CreateSIToFP(broadcast(perToken(xsum, t)), floats),
                            scale);
     for (int64_t v = 0; v < vectors; ++v) {
-      Value *memory = sums(t, v), *sum = w.load(floats, memory);
+      Value *memory = sums(t, firstRow + v * lanes),
+            *sum = w.load(floats, memory);
       Value *product = b.CreateSIToFP(products[t * vectors + v], floats);
       sum = q.accumulate(sum, b.CreateFMul(product, scale), scales[v]);
       if (total)
@@ -107,28 +112,34 @@ void DotTile::block(Value *weights, Value *low, Value *top, Value *index) {
   }
 }
 
+/// Rows [firstRow, firstRow + tile_rows) of the panel at `first`.
+void DotTile::panelRows(Value *first, int64_t firstRow) {
+  const int64_t perBlock = q.perBlock();
+  w.loop(layout.k / layout.block, [&](Value *index) {
+    Value *weights = w.at(first, index, layout.blockBytes());
+    if (q.shape.prefetch && firstRow == 0)
+      for (int64_t line = 0; line < layout.blockBytes(); line += 64)
+        w.prefetch(w.at(weights, line + q.shape.prefetch));
+    w.loop(perBlock, [&](Value *part) {
+      Value *low = w.at(w.at(weights, layout.codesStart()), part, q.lowBytes());
+      Value *top = w.at(w.at(weights, layout.topStart()), part, q.topBytes());
+      Value *at = b.CreateAdd(b.CreateMul(index, b.getInt64(perBlock)), part);
+      block(weights, low, top, at, firstRow);
+    });
+  });
+}
+
 void DotTile::build() {
   const halide::LinearQShape &shape = q.shape;
-  const int64_t perBlock = q.perBlock(), sumBytes = layout.rows * 4;
+  const int64_t sumBytes = layout.rows * 4;
   Type *rows = w.vector(w.f32(), layout.rows);
   sumMemory = w.stack(shape.tokens * sumBytes);
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
     for (int64_t t = 0; t < shape.tokens; ++t)
       w.store(Constant::getNullValue(rows), sums(t, 0));
-    w.loop(layout.k / layout.block, [&](Value *index) {
-      Value *weights = w.at(first, index, layout.blockBytes());
-      if (shape.prefetch)
-        for (int64_t line = 0; line < layout.blockBytes(); line += 64)
-          w.prefetch(w.at(weights, line + shape.prefetch));
-      w.loop(perBlock, [&](Value *part) {
-        Value *low =
-            w.at(w.at(weights, layout.codesStart()), part, q.lowBytes());
-        Value *top = w.at(w.at(weights, layout.topStart()), part, q.topBytes());
-        Value *at = b.CreateAdd(b.CreateMul(index, b.getInt64(perBlock)), part);
-        block(weights, low, top, at);
-      });
-    });
+    for (int64_t row = 0; row < layout.rows; row += shape.tileRows)
+      panelRows(first, row);
     for (int64_t t = 0; t < shape.tokens; ++t)
       q.finish(w.load(rows, sums(t, 0)), panel,
                q.res ? w.at(q.res, t * shape.resStride * 4) : nullptr,

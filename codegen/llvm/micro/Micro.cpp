@@ -22,13 +22,15 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
     return MicroBackend::Halide;
   const int64_t rows = parameter(kernel, "rows", 0);
   const int64_t tokens = parameter(kernel, "tokens", 1);
+  const int64_t tileRows = parameter(kernel, "tile_rows", rows);
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
     return rows == 16 && (tokens == 8 || (tokens > 0 && tokens % 16 == 0))
                ? MicroBackend::Matrix
                : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_AVX_VNNI)
-    return rows > 0 && rows % target.vectorLanes == 0 ? MicroBackend::Dot
-                                                      : MicroBackend::Halide;
+    return rows > 0 && tileRows % target.vectorLanes == 0
+               ? MicroBackend::Dot
+               : MicroBackend::Halide;
   return MicroBackend::Halide;
 }
 

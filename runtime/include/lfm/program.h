@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LFM_PROGRAM_ABI 2
+#define LFM_PROGRAM_ABI 3
 
 /* Arguments of one step. Pointers are aligned to 64 bytes. */
 typedef struct lfm_args {
@@ -101,7 +101,8 @@ typedef struct lfm_weights_header {
   uint64_t file_bytes; /* equals the size of the file */
 } lfm_weights_header;
 
-typedef struct lfm_program {
+typedef struct lfm_program lfm_program;
+struct lfm_program {
   uint32_t abi;          /* LFM_PROGRAM_ABI */
   uint32_t bytes;        /* sizeof(lfm_program) */
   const char *name;      /* model name, a C identifier */
@@ -123,7 +124,12 @@ typedef struct lfm_program {
   lfm_sampling_defaults sampling;
   const uint8_t *tokenizer; /* tables, see tokenizer_format.h; NULL: none */
   uint64_t tokenizer_bytes;
-} lfm_program;
+  /* The same model for further levels of the processor family, best first;
+   * same weights and state, own entries and arena. The runtime takes the first
+   * that the processor runs, or else this program, which needs least. */
+  const lfm_program *const *levels;
+  int32_t level_count;
+};
 
 #ifdef __cplusplus
 }

@@ -16,7 +16,7 @@ enum class Fill { Random, Largest, Smallest, Alternating };
 struct LinearQ {
   int wtype = Q4, block = 32, rows = 16, depth = 4, panels = 1, tokens = 1;
   int k = 64, kTotal = 0, firstColumn = 0, width = 0, xPad = 0, yPad = 0;
-  int resPad = 0;
+  int resPad = 0, tileRows = 0; // 0: all
   bool residual = false, swiglu = false, bias = false, alias = false;
   Fill fill = Fill::Random;
   int outRows() const { return swiglu ? rows / 2 : rows; }
@@ -40,6 +40,8 @@ MicroKernel kernelOf(const LinearQ &s) {
                  {"residual", s.residual},
                  {"swiglu", s.swiglu},
                  {"bias", s.bias}};
+  if (s.tileRows)
+    kernel.ints["tile_rows"] = s.tileRows;
   if (s.residual)
     kernel.ints["res_stride"] = s.columns() + (s.alias ? s.yPad : s.resPad);
   return kernel;
@@ -168,6 +170,25 @@ TEST_P(LinearQTest, RowsAndFormats) {
   for (int wtype : allQuantized)
     for (int rows : {1, 2, 3, 4, 8, 16, 24, 32, 64})
       cases.push_back(makeCase({.wtype = wtype, .rows = rows, .k = 96}));
+  run(cases);
+}
+
+// Panels that another level of the processor family has chosen.
+TEST_P(LinearQTest, PassesOverAPanel) {
+  std::vector<Case> cases;
+  for (int wtype : allQuantized)
+    for (int tileRows : {8, 16})
+      for (int tokens : {1, 5})
+        if (tileRows == 8 || tokens == 5)
+          cases.push_back(makeCase({.wtype = wtype,
+                                    .block = tileRows == 8 ? 64 : 32,
+                                    .rows = 32,
+                                    .panels = 2,
+                                    .tokens = tokens,
+                                    .k = 192,
+                                    .tileRows = tileRows,
+                                    .residual = tokens == 5,
+                                    .bias = true}));
   run(cases);
 }
 

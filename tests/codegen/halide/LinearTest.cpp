@@ -11,7 +11,7 @@ enum { F32, BF16, F16 };
 
 struct Linear {
   int wtype = F32, rows = 16, panels = 1, tokens = 1, k = 64, kTotal = 0;
-  int xPad = 0, yPad = 0, resPad = 0;
+  int xPad = 0, yPad = 0, resPad = 0, tileRows = 0; // 0: all
   bool residual = false, swiglu = false, bias = false, alias = false;
 };
 
@@ -120,6 +120,8 @@ Case makeCase(const Linear &s) {
                  {"residual", s.residual},
                  {"swiglu", s.swiglu},
                  {"bias", s.bias}};
+  if (s.tileRows)
+    kernel.ints["tile_rows"] = s.tileRows;
   if (s.residual)
     kernel.ints["res_stride"] = columns + (s.alias ? s.yPad : s.resPad);
   return {kernel, [s](const Kernel &kernel) { check(kernel, s); }};
@@ -132,6 +134,21 @@ TEST_P(LinearTest, RowsAndTypes) {
   for (int wtype : {F32, BF16, F16})
     for (int rows : {1, 2, 4, 8, 16, 32, 64, 24})
       cases.push_back(makeCase({.wtype = wtype, .rows = rows, .k = 70}));
+  run(cases);
+}
+
+// Panels that another level of the processor family has chosen.
+TEST_P(LinearTest, PassesOverAPanel) {
+  std::vector<Case> cases;
+  for (int wtype : {F32, BF16, F16})
+    for (int tileRows : {4, 16})
+      for (int tokens : {1, 5})
+        cases.push_back(makeCase({.wtype = wtype,
+                                  .rows = 64,
+                                  .tokens = tokens,
+                                  .k = 38,
+                                  .tileRows = tileRows,
+                                  .bias = true}));
   run(cases);
 }
 
