@@ -133,13 +133,18 @@ def Quantize : Pass<"lfmc-quantize", "::mlir::ModuleOp"> {
     `lfm2.group`, or a glob over weight names. An unknown kind or a pattern that
     matches no weight is an error.
 
+    With `bf16-rows` the rows that meet weights stored in bf16 are rounded to bf16 (an
+    even number of columns only): what dot products of bf16 take.
+
     Precondition: norms are fused. Postcondition: every linear with a quantized
     weight reads quantized rows.
 
     (* example filepath=tests/passes/quantize/doctest.mlir *)
   }];
   let options = [ListOption<"schemes", "schemes", "std::string",
-                            "how to store which weights">];
+                            "how to store which weights">,
+                 Option<"bf16Rows", "bf16-rows", "bool", "false",
+                        "round what meets bf16 weights to bf16">];
   let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect"];
 }
 

@@ -24,8 +24,10 @@ void lfmc::buildGraphPipeline(OpPassManager &pm) {
 }
 
 void lfmc::buildQuantization(OpPassManager &pm,
-                             llvm::ArrayRef<std::string> schemes) {
+                             llvm::ArrayRef<std::string> schemes,
+                             bool bf16Rows) {
   QuantizeOptions options;
+  options.bf16Rows = bf16Rows;
   options.schemes.assign(schemes.begin(), schemes.end());
   pm.addPass(createQuantize(options));
   pm.addPass(createCSEPass()); // one row for all linears that read it

@@ -24,9 +24,11 @@ void buildGraphPipeline(mlir::OpPassManager &pm);
 
 /// Adds what quantizes weights and the rows that meet them, between the two
 /// pipelines. `schemes`: see the pass lfmc-quantize; empty: weights stay as
-/// they are, quantized or not.
+/// they are, quantized or not. `bf16Rows`: rows that meet bf16 weights are
+/// rounded to bf16.
 void buildQuantization(mlir::OpPassManager &pm,
-                       llvm::ArrayRef<std::string> schemes);
+                       llvm::ArrayRef<std::string> schemes,
+                       bool bf16Rows = false);
 
 /// Adds the passes from there to a planned program: kernels and layouts for
 /// `target` (a name of targets/Target.h), offsets, buffers and phases.

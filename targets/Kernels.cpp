@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "targets/KernelParams.h"
 
+#include "runtime/include/lfm/program.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -66,12 +68,17 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
+  bool rounded = linear.getX().getType().getElementType().isBF16();
+  if (rounded && kind != lfm2::StoredKind::BF16)
+    return {};
+  bool dot = rounded && (target.cpuFeatures & LFM_CPU_AVX512_BF16);
   // A column block of x's tile stays in half of L1, a panel's in half of L2.
   int64_t elementBytes = kind == lfm2::StoredKind::F32 ? 4 : 2;
-  int64_t kBlock =
-      swiglu ? k
-             : std::min<int64_t>(target.l1Bytes / (tile.tokens * 4),
-                                 target.l2Bytes / 2 / (rows * elementBytes));
+  int64_t kBlock = swiglu
+                       ? k
+                       : std::min<int64_t>(
+                             target.l1Bytes / (tile.tokens * (rounded ? 2 : 4)),
+                             target.l2Bytes / 2 / (rows * elementBytes));
   int64_t blocks = llvm::divideCeil(k, std::max<int64_t>(kBlock, 64));
   kBlock = llvm::alignTo(llvm::divideCeil(k, blocks), 2);
 
@@ -80,6 +87,7 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   params.add("n", n).add("k", k).add("rows", rows).add("depth", depth);
   params.add("wtype", int64_t(kind)).add("swiglu", int64_t(swiglu));
   params.add("x_stride", rowStride(linear.getX()));
+  params.add("xtype", int64_t(rounded)).add("dot", int64_t(dot));
   params.add("bias", int64_t(bool(linear.getBias())));
   params.add("residual", int64_t(bool(linear.getResidual())));
   if (linear.getResidual())

@@ -97,7 +97,9 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &) {
   KernelParams params(op);
   params.add("width", width(quantize.getX()))
       .add("x_stride", rowStride(quantize.getX()))
-      .add("norm", int64_t(bool(quantize.getNorm())));
+      .add("norm", int64_t(bool(quantize.getNorm())))
+      .add("rounded",
+           int64_t(quantize.getResult().getType().getElementType().isBF16()));
   if (quantize.getEps())
     params.add("eps", quantize.getEps()->convertToDouble());
   return params.kernel("quantize", 1, 4);

@@ -41,13 +41,21 @@ static const Target targets[] = {
      "avx512_cannonlake-avx512_zen4",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE,
      16, 32, 32 << 10, 1 << 20},
-    {"x86-64-amx", "x86-64-v4-vnni with AMX-INT8: Sapphire Rapids",
+    {"x86-64-v4-bf16",
+     "x86-64-v4-vnni with AVX-512 BF16: Zen 4, Sapphire Rapids",
+     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
+     "avx512_cannonlake-avx512_zen4",
+     LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |
+         LFM_CPU_AVX512_BF16,
+     16, 32, 32 << 10, 1 << 20},
+    {"x86-64-amx", "x86-64-v4-bf16 with AMX-INT8: Sapphire Rapids",
      "x86_64-unknown-linux-gnu", "x86-64-v4",
      "-prefer-256-bit,+avx512vnni,+amx-tile,+amx-int8",
      "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
      "avx512_cannonlake-avx512_zen4",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |
-         LFM_CPU_AMX_INT8,
+         LFM_CPU_AVX512_BF16 | LFM_CPU_AMX_INT8,
      16, 32, 48 << 10, 2 << 20},
 };
 
@@ -84,6 +92,8 @@ bool runsOnHost(const Target &target) {
   if ((need & LFM_CPU_AVX512_ICELAKE) &&
       !all({"avx512vnni", "avx512ifma", "avx512vbmi", "avx512vbmi2",
             "avx512bitalg", "avx512vpopcntdq", "gfni", "vaes", "vpclmulqdq"}))
+    return false;
+  if ((need & LFM_CPU_AVX512_BF16) && !all({"avx512bf16"}))
     return false;
   if ((need & LFM_CPU_AVX_VNNI) && !all({"avxvnni"}))
     return false;

@@ -16,6 +16,16 @@ Storage storageParam(const Params &params, const std::string &name,
                           name, value));
 }
 
+Halide::Expr storedAs(Halide::Expr value, Storage storage) {
+  using namespace Halide;
+  if (storage != Storage::BF16)
+    return cast(storage == Storage::F16 ? Float(16) : Float(32), value);
+  // Instructions that convert to bf16 flush subnormals.
+  Expr bits = reinterpret<uint32_t>(value);
+  Expr up = Expr(uint32_t(0x7fff)) + ((bits >> 16) & Expr(uint32_t(1)));
+  return reinterpret(BFloat(16), cast<uint16_t>((bits + up) >> 16));
+}
+
 Machine machineOf(const Halide::Target &target) {
   using Halide::Target;
   Machine machine{target.natural_vector_size(Halide::Float(32)), 16,

@@ -22,6 +22,9 @@ enum class Storage { F32 = 0, BF16 = 1, F16 = 2 };
 Storage storageParam(const Params &params, const std::string &name,
                      std::initializer_list<Storage> allowed);
 
+/// An f32 value as it is stored: rounded to nearest, ties to even.
+Halide::Expr storedAs(Halide::Expr value, Storage storage);
+
 /// How a target multiplies 8-bit integers.
 enum class Dot {
   Unsigned, // four u8 * i8 added to an i32 (x86 VNNI)

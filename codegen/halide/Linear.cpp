@@ -10,6 +10,12 @@
 // holds k (low half) and k+1 (high half), and each becomes f32 by one shift or
 // mask, with no shuffle.
 //
+// x is f32 or, for bf16 weights, bf16. With "dot" (then x is bf16 and k even)
+// pairs of columns are multiplied and added by one instruction (vdpbf16ps), and
+// a sum starts from residual and bias and takes the columns in order: it has
+// the same bits in every tile and, by way of the residual, in every cut of the
+// columns.
+//
 // Tuning, all optional: "unroll" steps of k per loop iteration; "prefetch"
 // bytes ahead in each panel (for one token 4096, which gains 8 to 13 % where a
 // single thread streams weights from 4 KiB pages; otherwise 0).
@@ -25,7 +31,7 @@ namespace {
 struct Shape {
   Storage storage;
   int rows, tileRows, panels, tokens, k, kTotal, xStride, yStride, resStride;
-  bool residual, swiglu, bias;
+  bool residual, swiglu, bias, rounded, dot;
   int depth() const { return storage == Storage::BF16 ? 2 : 1; }
   int outRows() const { return swiglu ? rows / 2 : rows; } // per panel
 };
@@ -47,6 +53,13 @@ Shape readShape(const Params &params) {
   s.residual = params.flag("residual");
   s.swiglu = params.flag("swiglu");
   s.bias = params.flag("bias");
+  s.rounded = storageParam(params, "xtype", {Storage::F32, Storage::BF16}) ==
+              Storage::BF16;
+  s.dot = params.flag("dot");
+  if (s.rounded && s.storage != Storage::BF16)
+    params.fail("x of bf16 needs weights of bf16");
+  if (s.dot && !s.rounded)
+    params.fail("parameter 'dot' needs x of bf16");
   if (s.swiglu && s.rows % 2)
     params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
   if (s.swiglu && s.residual)
@@ -89,46 +102,80 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   const int depth = s.depth();
   const int vector =
       dividingLanes(std::min(s.outRows(), s.tileRows), machine.lanes);
-  const int chains = chainCount(s, machine, vector);
+  const int chains = s.dot ? 1 : chainCount(s, machine, vector);
   // One step of the loop covers `chains` partial sums times `unroll`.
   const int unroll = params.integer("unroll", std::max(1, 4 / chains), 1, 64);
-  const int step = chains * unroll * (chains * unroll % depth ? depth : 1);
+  const int step =
+      s.dot ? 2 * unroll
+            : chains * unroll * (chains * unroll % depth ? depth : 1);
   const int perChain = step / chains;
 
   Type stored = s.storage == Storage::F32    ? Float(32)
                 : s.storage == Storage::BF16 ? UInt(32)
                                              : Float(16);
   const int columns = s.panels * s.outRows();
-  ImageParam x = input("x", Float(32), {{s.k, 1}, {s.tokens, s.xStride}});
-  ImageParam w = input("w", stored,
-                       {{s.rows, 1},
-                        {s.k / depth, s.rows},
-                        {s.panels, s.rows * (s.kTotal / depth)}});
+  // Pairs of columns are one element, but for the dot product.
+  ImageParam x =
+      s.dot ? input("x", BFloat(16), {{s.k, 1}, {s.tokens, s.xStride}})
+      : s.rounded
+          ? input("x", UInt(32), {{s.k / 2, 1}, {s.tokens, s.xStride / 2}})
+          : input("x", Float(32), {{s.k, 1}, {s.tokens, s.xStride}});
+  ImageParam w = s.dot ? input("w", BFloat(16),
+                               {{2, 1},
+                                {s.rows, 2},
+                                {s.k / 2, s.rows * 2},
+                                {s.panels, s.rows * s.kTotal}})
+                       : input("w", stored,
+                               {{s.rows, 1},
+                                {s.k / depth, s.rows},
+                                {s.panels, s.rows * (s.kTotal / depth)}});
   ImageParam bias = input("bias", Float(32), {{s.panels * s.rows, 1}});
   ImageParam res =
       input("res", Float(32), {{columns, 1}, {s.tokens, s.resStride}});
 
   // The algorithm.
   Var r("r"), t("t"), p("p"), chain("chain"), c("c");
+  auto half = [](Expr pair, Expr k) -> Expr {
+    return reinterpret<float>(
+        select(k % 2 == 0, pair << 16, pair & Expr(uint32_t(0xffff0000))));
+  };
   auto weight = [&](Expr k) -> Expr {
     Expr value = w(r, k / depth, p);
-    if (s.storage != Storage::BF16)
-      return cast<float>(value);
-    return reinterpret<float>(
-        select(k % 2 == 0, value << 16, value & Expr(uint32_t(0xffff0000))));
+    return s.storage == Storage::BF16 ? half(value, k) : cast<float>(value);
+  };
+  auto column = [&](Expr k) -> Expr {
+    return s.rounded ? half(x(k / 2, t), k) : x(k, t);
   };
   Func acc("acc");
   acc(r, t, p, chain) = 0.0f;
+  if (s.dot) {
+    Expr start = 0.0f;
+    if (s.residual)
+      start = res(p * s.rows + r, t);
+    if (s.bias)
+      start = strict_float(start + bias(p * s.rows + r));
+    acc = Func("acc");
+    acc(r, t, p, chain) = start;
+  }
   const int steps = s.k / step, rest = s.k % step;
   RDom main(0, perChain, 0, std::max(steps, 1), "main");
   RDom tail(0, std::max(rest, 1), "tail");
-  if (steps) {
+  RDom two(0, 2, 0, unroll, 0, std::max(steps, 1), "two");
+  RDom last(0, 2, 0, std::max(rest / 2, 1), 0, 1, "last");
+  auto product = [&](Expr j, Expr pair) {
+    return cast<float>(w(j, r, pair, p)) * cast<float>(x(2 * pair + j, t));
+  };
+  if (steps && s.dot) {
+    acc(r, t, p, chain) += product(two.x, two.z * unroll + two.y);
+  } else if (steps) {
     Expr k = main.y * step + main.x * chains + chain;
-    acc(r, t, p, chain) += x(k, t) * weight(k);
+    acc(r, t, p, chain) += column(k) * weight(k);
   }
-  if (rest) {
+  if (rest && s.dot) {
+    acc(r, t, p, 0) += product(last.x, steps * unroll + last.y);
+  } else if (rest) {
     Expr k = tail + steps * step;
-    acc(r, t, p, 0) += x(k, t) * weight(k);
+    acc(r, t, p, 0) += column(k) * weight(k);
   }
   Func sums("sums");
   Expr sum = acc(r, t, p, 0);
@@ -137,13 +184,13 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   sums(r, t, p) = sum;
   auto total = [&](Expr row, Expr panel) {
     Expr value = sums(row, t, panel);
-    return s.bias ? value + bias(panel * s.rows + row) : value;
+    return s.bias && !s.dot ? value + bias(panel * s.rows + row) : value;
   };
   const int out = s.outRows();
   Func y("y");
   if (s.swiglu)
     y(c, t) = siluF32(total(c % out, c / out)) * total(c % out + out, c / out);
-  else if (s.residual)
+  else if (s.residual && !s.dot)
     y(c, t) = res(c, t) + total(c % out, c / out);
   else
     y(c, t) = total(c % out, c / out);
@@ -159,7 +206,23 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   acc.split(r, v, lane, vector).vectorize(lane);
   acc.unroll(v).unroll(t).unroll(p).unroll(chain);
   int stage = 0;
-  if (steps)
+  auto schedulePairs = [&](const RVar &j, const RVar &pair, const RVar &outer) {
+    acc.update(stage++)
+        .split(r, v, lane, vector)
+        .reorder(j, lane, v, p, t, pair, outer)
+        .atomic()
+        .vectorize(j)
+        .vectorize(lane)
+        .unroll(v)
+        .unroll(p)
+        .unroll(t)
+        .unroll(pair);
+  };
+  if (steps && s.dot)
+    schedulePairs(two.x, two.y, two.z);
+  if (rest && s.dot)
+    schedulePairs(last.x, last.y, last.z);
+  if (steps && !s.dot)
     acc.update(stage++)
         .split(r, v, lane, vector)
         .reorder(lane, v, p, t, chain, main.x, main.y)
@@ -169,7 +232,7 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
         .unroll(t)
         .unroll(chain)
         .unroll(main.x);
-  if (rest)
+  if (rest && !s.dot)
     acc.update(stage)
         .split(r, v, lane, vector)
         .reorder(lane, v, p, t, tail)
@@ -183,7 +246,7 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   Pipeline pipeline{{x, w}, {y}, {}};
   Prefetch &prefetch = pipeline.prefetch;
   prefetch.buffer = "w";
-  prefetch.loop = main.y.name();
+  prefetch.loop = s.dot ? two.z.name() : main.y.name();
   prefetch.type = stored;
   prefetch.elementsPerIteration = s.rows * step / depth;
   prefetch.bytesAhead =

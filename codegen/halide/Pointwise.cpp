@@ -3,8 +3,8 @@
 // Elementwise families:
 //   add     y[i] = a[i] + b[i]
 //   swiglu  y[i] = silu(gate[i]) * up[i]
-//   copy    y[h][i] = x[h][i], heads x dim dense in x, strided and f32 or f16
-//           in y (values into their cache)
+//   copy    y[h][i] = x[h][i], heads x dim dense in x, strided and f32, f16
+//           or bf16 in y (values into their cache, rows for bf16 products)
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Math.h"
 
@@ -52,14 +52,12 @@ Pipeline buildCopy(const Params &params, const Machine &machine) {
   const int dim = params.size("dim"), heads = params.size("heads", 1);
   const int headStride = params.size("y_head_stride", dim);
   const int elemStride = params.size("y_elem_stride", 1);
-  const Type type = storageParam(params, "ytype",
-                                 {Storage::F32, Storage::F16}) == Storage::F16
-                        ? Float(16)
-                        : Float(32);
+  const Storage type = storageParam(
+      params, "ytype", {Storage::F32, Storage::BF16, Storage::F16});
   ImageParam x = input("x", Float(32), {{dim, 1}, {heads, dim}});
   Var i("i"), h("h");
   Func y("y");
-  y(i, h) = cast(type, x(i, h));
+  y(i, h) = storedAs(x(i, h), type);
   vectorizeLoop(y, i, dim, machine.lanes);
   pinOutput(y, {{dim, elemStride}, {heads, headStride}});
   return {{x}, {y}, {}};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // rms_norm: y[h][i] = g[i] * x[h][i] / sqrt(mean over i of x[h][i]^2 + eps),
-// for `heads` (default 1) adjacent groups of `width`.
+// for `heads` (default 1) adjacent groups of `width`. y is f32 or bf16.
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Reduce.h"
 
@@ -36,7 +36,9 @@ Pipeline buildRmsNorm(const Params &params, const Machine &machine) {
 
   Var i("i"), h("h");
   Func inverse = rmsInverse(params, machine, x, width), y("y");
-  y(i, h) = strict_float(g(i) * (x(i, h) * inverse(h)));
+  y(i, h) =
+      storedAs(strict_float(g(i) * (x(i, h) * inverse(h))),
+               storageParam(params, "ytype", {Storage::F32, Storage::BF16}));
 
   vectorizeLoop(y, i, width, machine.lanes);
   inverse.compute_at(y, h);

@@ -61,9 +61,14 @@ void LinearBuilder::inputs(halide::MicroKernel &micro,
   Value weights = m.at(panel, k0 / columnsPerStep * columnBytes);
   if (!block) {
     const int64_t stride = params["x_stride"];
+    const int64_t xBytes = params["xtype"] == 0 ? 4 : 2;
     micro.ints["x_stride"] = tokens == 1 ? depth : stride;
     micro.ints["k_total"] = group == 1 ? depth : k;
-    buffers = {m.at(m.at(x, t, stride * 4), k0 * 4), weights};
+    if (params["xtype"] != 0)
+      micro.ints["xtype"] = params["xtype"];
+    if (params["dot"])
+      micro.ints["dot"] = 1;
+    buffers = {m.at(m.at(x, t, stride * xBytes), k0 * xBytes), weights};
     return;
   }
   // A quantized row: codes, scales, sums (lfm2.quantized).

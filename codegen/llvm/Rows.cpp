@@ -58,12 +58,18 @@ void buildRmsNorm(MacroBuilder &m, const DeclParams &params,
   });
 }
 
+constexpr int64_t bf16Type = 1; // StoredKind, and the families' element type
+
 void buildQuantize(MacroBuilder &m, const DeclParams &params,
                    const MacroArgs &args) {
   const int64_t width = params["width"];
-  const bool norm = params["norm"];
+  const bool norm = params["norm"], rounded = params["rounded"];
   halide::MicroKernel micro{
       norm ? "rms_norm_quantize" : "quantize", {{"width", width}}, {}};
+  if (rounded && norm)
+    micro = {"rms_norm", {{"width", width}, {"ytype", bf16Type}}, {}};
+  else if (rounded)
+    micro = {"copy", {{"dim", width}, {"ytype", bf16Type}}, {}};
   if (norm)
     micro.doubles["eps"] = params.real("eps");
   overTokens(m, args, 4, [&](Value t) {
@@ -71,6 +77,10 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
         m.at(args.pointers[0], t, params["x_stride"] * 4)};
     if (norm)
       buffers.push_back(args.pointers[1]);
+    if (rounded) {
+      buffers.push_back(m.at(args.pointers.back(), t, width * 2));
+      return m.call(micro, buffers);
+    }
     Value row = m.at(args.pointers.back(), t, width + width / 4);
     buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
     m.call(micro, buffers);

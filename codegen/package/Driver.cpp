@@ -264,6 +264,7 @@ Json Compilation::manifest() const {
        {{"weights", options.weights
                         ? lfm2::stringifyStoredKind(*options.weights).str()
                         : "as stored"},
+        {"activations", options.bf16Rows ? "bf16" : "f32"},
         {"max_context", maxContext},
         {"max_prefill", maxPrefill},
         {"quantization", quantizationJson()}}},

@@ -35,6 +35,8 @@ struct CompileOptions {
   std::optional<lfm2::StoredKind> weights; ///< unset: as stored
   /// Schemes of the pass lfmc-quantize; empty: no quantization.
   std::vector<std::string> quant;
+  /// Rows that meet bf16 weights are rounded to bf16.
+  bool bf16Rows = false;
   Json mix; ///< how `quant` was chosen, "mix" of NAME.json; null: by hand
   std::optional<bool> cacheF16; ///< K and V in f16; unset: if quantized
   /// How blocks are made. With a calibration, and not rounded to nearest,

@@ -18,7 +18,7 @@ namespace lfmc {
 Error Compilation::optimise() {
   if (Error error = run([&](mlir::OpPassManager &passes) {
         buildGraphPipeline(passes);
-        buildQuantization(passes, options.quant);
+        buildQuantization(passes, options.quant, options.bf16Rows);
       }))
     return error;
   remarkRounded();

@@ -229,13 +229,18 @@ LogicalResult LinearOp::verify() {
     return failure();
   auto stored = dyn_cast_or_null<StoredAttr>(weight.getEncoding());
   bool integer = isa_and_nonnull<QuantizedAttr>(x.getEncoding());
-  if (integer && !(stored && stored.isQuantized())) // (C6)
-    return noteOrigin(emitOpError() << "expected x not to be quantized for "
-                                       "this weight, found "
-                                    << x,
+  bool rounded = x.getElementType().isBF16();
+  bool quantized = stored && stored.isQuantized();
+  if ((integer && !quantized) || (rounded && quantized)) // (C6)
+    return noteOrigin(emitOpError()
+                          << "expected x not to be "
+                          << (integer ? "quantized" : "rounded to bf16")
+                          << " for this weight, found " << x,
                       getWeight());
-  if (integer && getNorm()) // (C6)
-    return emitOpError() << "expected no norm of quantized rows, found one";
+  if ((integer || rounded) && getNorm()) // (C6)
+    return emitOpError() << "expected no norm of "
+                         << (integer ? "quantized" : "rounded")
+                         << " rows, found one";
   if (!getResidual())
     return success();
   if (swiglu) // (C5)

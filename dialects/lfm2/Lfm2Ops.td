@@ -27,8 +27,14 @@ def Lfm2_QuantizedRows : ConfinedType<2DTensorOf<[F32]>,
            "::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding())">],
     "quantized rows: tensor<tokens x width x f32, #lfm2.quantized<32>>",
     "::mlir::RankedTensorType">;
-def Lfm2_LinearInput : AnyTypeOf<[Lfm2_Rows, Lfm2_QuantizedRows],
-    "rows of f32 or quantized rows", "::mlir::RankedTensorType">;
+def Lfm2_RoundedRows : ConfinedType<2DTensorOf<[BF16]>,
+    [CPred<"!::llvm::cast<::mlir::ShapedType>($_self).isDynamicDim(1)">,
+     Lfm2_NoEncoding],
+    "rows of bf16: tensor<tokens x width x bf16>", "::mlir::RankedTensorType">;
+def Lfm2_QuantizeResult : AnyTypeOf<[Lfm2_QuantizedRows, Lfm2_RoundedRows],
+    "quantized rows or rows of bf16", "::mlir::RankedTensorType">;
+def Lfm2_LinearInput : AnyTypeOf<[Lfm2_Rows, Lfm2_QuantizedRows, Lfm2_RoundedRows],
+    "rows of f32 or bf16, or quantized rows", "::mlir::RankedTensorType">;
 def Lfm2_Vector : ConfinedType<1DTensorOf<[F32]>, [HasStaticShapePred],
     "a static vector of f32", "::mlir::RankedTensorType">;
 def Lfm2_Matrix : ConfinedType<2DTensorOf<[F32]>, [HasStaticShapePred],
@@ -169,7 +175,7 @@ def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
     `[tokens, N/2]` with swiglu; (C3) bias has N elements; (C4) the norm weight has
     K elements and comes with `eps` > 0, and only then; (C5) the residual has the
     result's type and does not go with swiglu; (C6) x may be `#lfm2.quantized` if
-    the weight is quantized, and then there is no norm.
+    the weight is quantized, and of bf16 if it is not; then there is no norm.
 
     ```mlir
     %y = lfm2.linear %x, %w norm(%g) residual(%r) {eps = 1.0e-05 : f64}
@@ -191,15 +197,17 @@ def Lfm2_LinearOp : Lfm2_Op<"linear", [Pure, AttrSizedOperandSegments]> {
 }
 
 def Lfm2_QuantizeOp : Lfm2_Op<"quantize", [Pure]> {
-  let summary = "round rows to blocks of int8";
+  let summary = "round rows to blocks of int8, or to bf16";
   let description = [{
     `h = norm ? rms_norm(x, norm, eps) : x`; for each block of columns
     `scale = max|h| / 127`, `result = scale * round(h / scale)` (nearest, ties to
     even; 0 for a block of zeros). The result's values are f32; its encoding lets
-    kernels hold codes and scales. One op serves every linear that reads the row.
+    kernels hold codes and scales. A result of bf16 is `h`, each value rounded to the
+    nearest bf16, ties to even. One op serves every linear that reads the row.
 
-    (C1) result has x's shape and the `#lfm2.quantized` encoding, x has none; (C2) the
-    norm weight has K elements and comes with `eps` > 0, and only then.
+    (C1) result has x's shape and either the `#lfm2.quantized` encoding or elements of
+    bf16, x has neither; (C2) the norm weight has K elements and comes with `eps` > 0,
+    and only then.
 
     ```mlir
     %q = lfm2.quantize %x : (tensor<?x64xf32>) -> tensor<?x64xf32, #lfm2.quantized<32>>
@@ -207,7 +215,7 @@ def Lfm2_QuantizeOp : Lfm2_Op<"quantize", [Pure]> {
   }];
   let arguments = (ins Lfm2_Rows:$x, Optional<Lfm2_Vector>:$norm,
                        OptionalAttr<F64Attr>:$eps);
-  let results = (outs Lfm2_QuantizedRows:$result);
+  let results = (outs Lfm2_QuantizeResult:$result);
   let assemblyFormat = [{
     $x (`norm` `(` $norm^ `)`)? attr-dict `:` functional-type(operands, results)
   }];

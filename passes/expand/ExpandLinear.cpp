@@ -123,6 +123,26 @@ struct ExpandLinear : OpRewritePattern<lfm2::LinearOp> {
   }
 };
 
+/// By integers: not every processor, nor every library, converts to bf16.
+static Value roundToBf16(Emitter &e, Value x) {
+  Sizes sizes{e.size(x, 0), e.size(x, 1)};
+  return e.elementwise(
+      "tk", {"tk"}, x, e.empty(sizes, e.getBF16Type()),
+      [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+        auto constant = [&](int64_t value) -> Value {
+          return arith::ConstantOp::create(e, e.getI32IntegerAttr(value));
+        };
+        Value bits = arith::BitcastOp::create(e, e.getI32Type(), v[0]);
+        Value high = arith::ShRUIOp::create(e, bits, constant(16));
+        Value odd = arith::AndIOp::create(e, high, constant(1));
+        Value up = arith::AddIOp::create(e, odd, constant(0x7fff));
+        Value sum = arith::AddIOp::create(e, bits, up);
+        sum = arith::ShRUIOp::create(e, sum, constant(16));
+        Value half = arith::TruncIOp::create(e, e.getI16Type(), sum);
+        return {arith::BitcastOp::create(e, e.getBF16Type(), half)};
+      });
+}
+
 /// The values that the codes stand for; the codes themselves are the kernels'
 /// business.
 struct ExpandQuantize : OpRewritePattern<lfm2::QuantizeOp> {
@@ -131,11 +151,15 @@ struct ExpandQuantize : OpRewritePattern<lfm2::QuantizeOp> {
                                 PatternRewriter &rewriter) const override {
     Emitter e(op.getLoc(), rewriter);
     RankedTensorType type = op.getResult().getType();
-    int64_t block = cast<lfm2::QuantizedAttr>(type.getEncoding()).getBlock();
     Value x = op.getX();
     if (op.getNorm())
       x = rmsNorm(e, x, e.operand(op.getNorm()),
                   op.getEps()->convertToDouble());
+    if (type.getElementType().isBF16()) {
+      rewriter.replaceOp(op, roundToBf16(e, x));
+      return success();
+    }
+    int64_t block = cast<lfm2::QuantizedAttr>(type.getEncoding()).getBlock();
     int64_t blocks = type.getDimSize(1) / block;
     Value groups = e.split(x, {blocks, block});
     Sizes outer{e.size(op.getX(), 0), e.getIndexAttr(blocks)};

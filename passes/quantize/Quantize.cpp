@@ -43,7 +43,7 @@ private:
   StoredAttr wanted(lfm2::WeightOp weight);
   lfm2::WeightOp weightOf(Value value);
   void retype(lfm2::WeightOp weight, StoredAttr stored);
-  void quantizeInput(lfm2::LinearOp linear);
+  void quantizeInput(lfm2::LinearOp linear, RankedTensorType rows);
 
   SmallVector<Scheme> parsed;
   DenseSet<Operation *> embeddings;
@@ -133,15 +133,10 @@ void Quantize::retype(lfm2::WeightOp weight, StoredAttr stored) {
 }
 
 /// The row is quantized once, its norm included; CSE shares it between linears.
-void Quantize::quantizeInput(lfm2::LinearOp linear) {
+void Quantize::quantizeInput(lfm2::LinearOp linear, RankedTensorType rows) {
   OpBuilder b(linear);
-  RankedTensorType type = linear.getX().getType();
-  auto quantized =
-      RankedTensorType::get(type.getShape(), type.getElementType(),
-                            lfm2::QuantizedAttr::get(&getContext(), 32));
-  auto row =
-      lfm2::QuantizeOp::create(b, linear.getLoc(), quantized, linear.getX(),
-                               linear.getNorm(), linear.getEpsAttr());
+  auto row = lfm2::QuantizeOp::create(b, linear.getLoc(), rows, linear.getX(),
+                                      linear.getNorm(), linear.getEpsAttr());
   linear.getXMutable().assign(row);
   linear.getNormMutable().clear();
   linear.removeEpsAttr();
@@ -173,8 +168,16 @@ void Quantize::runOnOperation() {
           << next.getBlock();
     else if (next && next != stored)
       retype(weight, stored = next);
+    RankedTensorType rows = linear.getX().getType();
     if (stored.isQuantized())
-      quantizeInput(linear);
+      quantizeInput(linear, RankedTensorType::get(
+                                rows.getShape(), rows.getElementType(),
+                                lfm2::QuantizedAttr::get(&getContext(), 32)));
+    else if (bf16Rows && stored.getKind() == StoredKind::BF16 &&
+             type.getDimSize(1) % 2 == 0)
+      quantizeInput(linear,
+                    RankedTensorType::get(rows.getShape(),
+                                          BFloat16Type::get(&getContext())));
   }
   for (const Scheme &scheme : parsed)
     if (!scheme.used) {

@@ -90,6 +90,7 @@ CompileFlags::options(const std::string &checkpoint) const {
   options.name = name;
   if (!kvCache.empty())
     options.cacheF16 = kvCache == "f16";
+  options.bf16Rows = activations == "bf16";
   options.maxContext = maxContext;
   options.maxPrefill = maxPrefill;
   options.jobs = jobs;
@@ -139,10 +140,10 @@ static Expected<std::string> compileCached(const std::string &path,
     text = *contents;
   }
   std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(),
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(),
       *compiler, *fingerprint, names, flags.weights, flags.maxContext,
       flags.maxPrefill, fmt::join(flags.quant, ","), flags.kvCache, text,
-      flags.calibrateTokens, flags.quantizer);
+      flags.calibrateTokens, flags.quantizer, flags.activations);
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);

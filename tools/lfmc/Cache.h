@@ -19,7 +19,7 @@ llvm::Expected<std::string> checkpointFingerprint(llvm::StringRef directory);
 
 /// How a checkpoint is to be compiled, as given on the command line.
 struct CompileFlags {
-  std::string target = "host", weights, name, kvCache;
+  std::string target = "host", weights, name, kvCache, activations = "f32";
   std::vector<std::string> isa, quant;
   std::string calibrate = "auto"; ///< or "none", or a text's path
   std::string quantizer;          ///< name; empty: what fits

@@ -56,6 +56,11 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
                   "--quant)")
       ->check(CLI::IsMember({"f16", "f32"}));
   command
+      .add_option("--activations", flags.activations,
+                  "format of what bf16 weights multiply: f32, or bf16, for "
+                  "speed (f32)")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+  command
       .add_option("--max-context", flags.maxContext,
                   "tokens that a session holds (4096)")
       ->check(CLI::PositiveNumber);

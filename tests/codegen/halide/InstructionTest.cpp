@@ -38,6 +38,24 @@ TEST(Instructions, Avx2AndAvx512MultiplyInPairs) {
       }
 }
 
+// All accumulators and the weights of two columns stay in registers.
+TEST(Instructions, Bf16MultipliesInPairs) {
+  for (int tokens : {1, 6}) {
+    MicroKernel kernel{"linear",
+                       {{"rows", 64},
+                        {"k", 1024},
+                        {"wtype", 1},
+                        {"xtype", 1},
+                        {"dot", 1},
+                        {"tokens", tokens}},
+                       {}};
+    std::string text = assembly(kernel, "vnni");
+    EXPECT_EQ(count(text, "vdpbf16ps\t.*zmm"), 4 * 4 * tokens);
+    EXPECT_EQ(count(text, "vfmadd"), 0);
+    EXPECT_EQ(count(text, "vmov.*, -?[0-9]*\\(%rsp"), 0);
+  }
+}
+
 TEST(Instructions, ArmMultipliesInFours) {
   for (int wtype : {Q8, Q4})
     for (int tokens : {1, 4}) {

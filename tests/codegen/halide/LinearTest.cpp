@@ -9,10 +9,19 @@ namespace {
 
 enum { F32, BF16, F16 };
 
+bool runsBf16DotProducts() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 struct Linear {
   int wtype = F32, rows = 16, panels = 1, tokens = 1, k = 64, kTotal = 0;
   int xPad = 0, yPad = 0, resPad = 0, tileRows = 0; // 0: all
   bool residual = false, swiglu = false, bias = false, alias = false;
+  bool rounded = false, dot = false; // x of bf16
 };
 
 // Weights of a panel block, stored as the kernel wants them, with their exact
@@ -58,13 +67,18 @@ void check(const Kernel &kernel, const Linear &s) {
   Buffer<float> separate(size_t(s.tokens - 1) * resStride + columns);
   Buffer<float> y(size_t(s.tokens - 1) * yStride + columns, untouched);
   random.fill(x);
+  Buffer<uint16_t> halves(x.size());
+  if (s.rounded)
+    for (size_t i = 0; i < x.size(); ++i)
+      x[i] = fromBf16(halves[i] = toBf16(x[i]));
   random.fill(bias);
   random.fill(separate);
   if (s.alias)
     std::copy(separate.begin(), separate.end(), y.begin());
   std::vector<float> res(separate.begin(), separate.end());
 
-  std::vector<void *> args = {x.data(), w.stored.data()};
+  std::vector<void *> args = {s.rounded ? (void *)halves.data() : x.data(),
+                              w.stored.data()};
   if (s.bias)
     args.push_back(bias.data());
   if (s.residual)
@@ -119,7 +133,9 @@ Case makeCase(const Linear &s) {
                  {"y_stride", columns + s.yPad},
                  {"residual", s.residual},
                  {"swiglu", s.swiglu},
-                 {"bias", s.bias}};
+                 {"bias", s.bias},
+                 {"xtype", s.rounded},
+                 {"dot", s.dot}};
   if (s.tileRows)
     kernel.ints["tile_rows"] = s.tileRows;
   if (s.residual)
@@ -235,6 +251,91 @@ TEST_P(LinearTest, Bias) {
                                 .swiglu = swiglu,
                                 .bias = true}));
   run(cases);
+}
+
+// Everywhere by f32 products, by dot products of bf16 where there are some.
+TEST_P(LinearTest, RowsOfBf16) {
+  std::vector<Case> cases;
+  const bool hasDot =
+      std::string(GetParam().name) == "vnni" && runsBf16DotProducts();
+  for (bool dot : {false, true}) {
+    if (dot && !hasDot)
+      break;
+    Linear s{.wtype = BF16, .rounded = true, .dot = dot};
+    const int sizes[][3] = {{1, 1, 6},  {2, 3, 2},  {4, 3, 38},
+                            {8, 1, 38}, {24, 3, 6}, {64, 6, 256}};
+    for (auto [rows, tokens, k] : sizes) {
+      s.rows = rows, s.tokens = tokens, s.k = k;
+      s.xPad = tokens == 3 ? 6 : 0;
+      cases.push_back(makeCase(s));
+    }
+    s.rows = 32, s.panels = 2, s.k = 24, s.kTotal = 40, s.tokens = 4;
+    s.xPad = 16, s.bias = true;
+    for (bool residual : {false, true})
+      for (bool alias : {false, true}) {
+        s.residual = residual, s.alias = residual && alias;
+        cases.push_back(makeCase(s));
+      }
+    s.residual = s.alias = false, s.swiglu = true;
+    cases.push_back(makeCase(s));
+  }
+  run(cases);
+}
+
+// Cut in two by way of the residual, and in tiles of any size: the same bits.
+TEST_P(LinearTest, DotProductsOfBf16HaveOneOrder) {
+  if (std::string(GetParam().name) != "vnni" || !runsBf16DotProducts())
+    GTEST_SKIP() << "no dot products of bf16";
+  const int rows = 32, tokens = 6, k = 200, first = 88;
+  Random random(7);
+  Buffer<uint16_t> x(tokens * k), w(rows * k);
+  for (Buffer<uint16_t> *values : {&x, &w})
+    for (uint16_t &value : *values)
+      value = toBf16(random());
+  Buffer<float> whole(tokens * rows), cut(tokens * rows), alone(rows);
+  using Check = std::function<void(const Kernel &, std::vector<void *>)>;
+  auto kernel = [&](int t, int from, int depth, bool residual, Check check) {
+    MicroKernel micro{"linear",
+                      {{"wtype", BF16},
+                       {"xtype", 1},
+                       {"dot", 1},
+                       {"rows", rows},
+                       {"tokens", t},
+                       {"k", depth},
+                       {"x_stride", k}},
+                      {}};
+    micro.ints["residual"] = residual;
+    return Case{micro, [&x, &w, from, check](const Kernel &run) {
+                  check(run, {x.data() + from, w.data() + from * rows});
+                }};
+  };
+  run({kernel(tokens, 0, k, false,
+              [&](const Kernel &run, std::vector<void *> args) {
+                args.push_back(whole.data());
+                run(args);
+              }),
+       kernel(1, 0, k, false,
+              [&](const Kernel &run, std::vector<void *> args) {
+                args.push_back(alone.data());
+                for (int t = 0; t < tokens; ++t) {
+                  args[0] = x.data() + t * k;
+                  run(args);
+                  for (int r = 0; r < rows; ++r)
+                    ASSERT_EQ(alone[r], whole[t * rows + r]);
+                }
+              }),
+       kernel(tokens, 0, first, false,
+              [&](const Kernel &run, std::vector<void *> args) {
+                args.push_back(cut.data());
+                run(args);
+              }),
+       kernel(tokens, first, k - first, true,
+              [&](const Kernel &run, std::vector<void *> args) {
+                args.insert(args.end(), {cut.data(), cut.data()});
+                run(args);
+                for (int i = 0; i < tokens * rows; ++i)
+                  ASSERT_EQ(cut[i], whole[i]);
+              })});
 }
 
 LFMC_FOR_EACH_ISA(LinearTest);

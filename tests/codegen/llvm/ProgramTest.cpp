@@ -37,6 +37,10 @@ struct Shape {
   int64_t hidden, heads, kvHeads, ffn, vocab, taps;
   bool bias, untied, fused;
   std::vector<std::string> quant = {}; ///< schemes of lfmc-quantize
+  bool bf16Rows = false;               ///< of lfmc-quantize
+
+  /// Whether activations are rounded.
+  bool rounds() const { return !quant.empty() || bf16Rows; }
 };
 
 /// For GoogleTest's messages.
@@ -211,14 +215,14 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
   PassManager passes(&context);
   if (shape.fused)
     buildGraphPipeline(passes);
-  buildQuantization(passes, shape.quant);
+  buildQuantization(passes, shape.quant, shape.bf16Rows);
   buildKernelPipeline(passes, targetName);
   ASSERT_TRUE(succeeded(passes.run(*module)));
   // The reference computes with the same weights and activations.
   PassManager same(&context);
-  if (!shape.quant.empty())
+  if (shape.rounds())
     buildGraphPipeline(same);
-  buildQuantization(same, shape.quant);
+  buildQuantization(same, shape.quant, shape.bf16Rows);
   ASSERT_TRUE(succeeded(same.run(*reference)));
   size_t expanded = 0;
   for (auto decl : module->getOps<kernel::DeclOp>())
@@ -250,7 +254,7 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
   ASSERT_TRUE(bool(model)) << llvm::toString(model.takeError());
   // Tiles and their tails, one by one, a chunk again; from the start each time.
   const std::vector<std::vector<int64_t>> plans =
-      shape.quant.empty()
+      !shape.rounds()
           ? std::vector<std::vector<int64_t>>{{1, 2, 7, 25, -1, -1, 13}}
           : std::vector<std::vector<int64_t>>{{1, 2, -1}, {25}, {7, -1, 3}};
   for (const std::vector<int64_t> &plan : plans)
@@ -262,16 +266,17 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
         best = errors;
       for (size_t i = 0; i < errors.size(); ++i)
         best[i] = std::min(best[i], errors[i]);
-      // Where an activation lies between two codes of int8, the reference's
-      // other order of sums may round it the other way: a step of 1/127 of its
-      // block, in that token and in those that attend to it. So every place
-      // must be exact for some sequence, and none far off in any.
+      // Where an activation lies between two codes of int8 (or two bf16), the
+      // reference's other order of sums may round it the other way: a step of
+      // 1/127 of its block (or 1/128 of itself), in that token and in those
+      // that attend to it. So every place must be exact for some sequence, and
+      // none far off in any.
       EXPECT_LE(*std::max_element(errors.begin(), errors.end()),
-                shape.quant.empty() ? 1e-5f : 5e-2f);
+                shape.rounds() ? 5e-2f : 1e-5f);
       float worst = *std::max_element(best.begin(), best.end());
       if (worst <= 1e-5f)
         break;
-      if (shape.quant.empty() || seed == 24) {
+      if (!shape.rounds() || seed == 24) {
         ADD_FAILURE() << "error " << worst << " of the largest logit in a plan "
                       << "of " << errors.size() << " tokens";
         break;
@@ -312,17 +317,47 @@ const Shape shapes[] = {
      {"q4m/64", "head=q8/128"}},
     {"SomeStay", 72, 3, 1, 96, 385, 3, false, true, true, {"q4"}}};
 
+std::string
+testName(const testing::TestParamInfo<std::tuple<Shape, const char *>> &info) {
+  std::string target = std::get<1>(info.param);
+  target = target.substr(std::string("x86-64-").size());
+  std::replace(target.begin(), target.end(), '-', '_');
+  return std::string(std::get<0>(info.param).name) + "_" + target;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Program,
     testing::Combine(testing::ValuesIn(shapes),
                      testing::Values("x86-64-v2", "x86-64-v3", "x86-64-v3-vnni",
                                      "x86-64-v4", "x86-64-v4-vnni",
                                      "x86-64-amx")),
-    [](const auto &info) {
-      std::string target = std::get<1>(info.param);
-      target = target.substr(std::string("x86-64-").size());
-      std::replace(target.begin(), target.end(), '-', '_');
-      return std::string(std::get<0>(info.param).name) + "_" + target;
-    });
+    testName);
+
+const Shape roundedShapes[] = {
+    {"Bf16Rows", 64, 8, 4, 64, 384, 2, false, false, true, {}, true},
+    {"Bf16RowsWithBiases", 96, 4, 2, 100, 450, 3, true, false, true, {}, true},
+    {"Bf16RowsBesideFourBits",
+     64,
+     4,
+     2,
+     96,
+     384,
+     3,
+     false,
+     true,
+     true,
+     {"ffn=q4"},
+     true},
+    {"Bf16RowsExpanded", 96, 4, 2, 160, 450, 3, false, false, false, {}, true}};
+
+INSTANTIATE_TEST_SUITE_P(Rounded, Program,
+                         testing::Combine(testing::ValuesIn(roundedShapes),
+                                          testing::Values("x86-64-v4-bf16")),
+                         testName);
+// By f32 products, where there are no others.
+INSTANTIATE_TEST_SUITE_P(RoundedAnywhere, Program,
+                         testing::Combine(testing::Values(roundedShapes[0]),
+                                          testing::Values("x86-64-v3")),
+                         testName);
 
 } // namespace

@@ -56,7 +56,7 @@ func.func @norm(%x: tensor<?x64xf32, #lfm2.quantized<32>>, %w: tensor<32x64xf32,
 
 // quantize (C1)
 func.func @plain(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{must be quantized rows: tensor<tokens x width x f32, #lfm2.quantized<32>>}}
+  // expected-error @+1 {{must be quantized rows or rows of bf16, but got 'tensor<?x64xf32>'}}
   %q = lfm2.quantize %x : (tensor<?x64xf32>) -> tensor<?x64xf32>
   return %q : tensor<?x64xf32>
 }
@@ -68,4 +68,22 @@ func.func @no_eps(%x: tensor<?x64xf32>, %g: tensor<64xf32>) -> tensor<?x64xf32, 
   // expected-error @+1 {{expected eps with a norm weight, found none}}
   %q = lfm2.quantize %x norm(%g) : (tensor<?x64xf32>, tensor<64xf32>) -> tensor<?x64xf32, #lfm2.quantized<32>>
   return %q : tensor<?x64xf32, #lfm2.quantized<32>>
+}
+
+// -----
+
+// linear (C6)
+func.func @rounded_rows(%x: tensor<?x64xbf16>, %w: tensor<32x64xf32, #lfm2.stored<q8 block 32>>) -> tensor<?x32xf32> {
+  // expected-error @+1 {{expected x not to be rounded to bf16 for this weight}}
+  %y = lfm2.linear %x, %w : (tensor<?x64xbf16>, tensor<32x64xf32, #lfm2.stored<q8 block 32>>) -> tensor<?x32xf32>
+  return %y : tensor<?x32xf32>
+}
+
+// -----
+
+// linear (C6)
+func.func @norm_of_rounded(%x: tensor<?x64xbf16>, %w: tensor<32x64xf32, #lfm2.stored<bf16>>, %g: tensor<64xf32>) -> tensor<?x32xf32> {
+  // expected-error @+1 {{expected no norm of rounded rows, found one}}
+  %y = lfm2.linear %x, %w norm(%g) {eps = 1.0e-05 : f64} : (tensor<?x64xbf16>, tensor<32x64xf32, #lfm2.stored<bf16>>, tensor<64xf32>) -> tensor<?x32xf32>
+  return %y : tensor<?x32xf32>
 }
