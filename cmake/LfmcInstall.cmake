@@ -4,6 +4,7 @@
 #
 #   bin/lfmc …                      tools (each lfmc_tool installs itself)
 #   lib/liblfm_runtime.a            becomes part of every package
+#   lib/lfm/hexagon/                the same for the NPU
 #   include/lfm/                    the runtime's headers
 #   lib/cmake/lfmc-runtime/         find_package(lfmc-runtime), lfm::lfm_runtime
 #
@@ -16,6 +17,8 @@ install(TARGETS lfm_runtime EXPORT lfmc-runtime
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/lfm
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT runtime
         FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(DIRECTORY ${PROJECT_BINARY_DIR}/lib/lfm
+        DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime)
 install(EXPORT lfmc-runtime FILE lfmc-runtimeTargets.cmake NAMESPACE lfm::
         DESTINATION ${_lfmc_cmake_dir} COMPONENT runtime)
 configure_package_config_file(cmake/lfmc-runtimeConfig.cmake.in

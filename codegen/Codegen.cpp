@@ -22,7 +22,7 @@ using Bytes = llvm::SmallVector<char, 0>;
 
 /// Bump when the microkernels or their calling convention change: compiled
 /// kernels are cached by parameters, target and this number.
-constexpr int kernelVersion = 4;
+constexpr int kernelVersion = 5;
 
 llvm::Expected<Bytes> readFile(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,

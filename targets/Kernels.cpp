@@ -39,6 +39,9 @@ struct Tile {
   int64_t panels; ///< panels that the one-token kernel reads side by side
 };
 Tile linearTile(const Target &target) {
+  // Floats of weights in f32 are scalars there.
+  if (target.cpuFeatures & LFM_CPU_HVX)
+    return {4, 4, 1};
   // Accumulators fill the registers but for the weights of one column and a
   // broadcast: 4 × 6 of 32 registers, 2 × 6 of 16, 2 × 4 of 16 where a product
   // needs one of its own (no FMA). Measured: benchmarks/kernels.

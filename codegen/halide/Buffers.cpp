@@ -33,6 +33,9 @@ Machine machineOf(const Halide::Target &target) {
   if (target.arch == Target::ARM || target.arch == Target::Hexagon ||
       target.has_feature(Target::AVX512) || machine.lanes == 16)
     machine.registers = 32;
+  // HVX has floats from v68 on.
+  if (target.arch == Target::Hexagon && !target.has_feature(Target::HVX_v68))
+    machine.lanes = 1;
   if (target.arch == Target::X86)
     machine.dot =
         target.features_any_of({Target::AVX512_Zen4, Target::AVX512_Zen5,

@@ -2,8 +2,10 @@
 #include "codegen/llvm/MacroBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "runtime/include/lfm/program.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/xxhash.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace mlir;
 
@@ -25,6 +27,10 @@ std::string MicroKernels::add(const halide::MicroKernel &kernel) {
 
 Type MacroBuilder::pointerType() {
   return LLVM::LLVMPointerType::get(b.getContext());
+}
+
+int64_t MacroBuilder::pointerBytes() const {
+  return llvm::Triple(target.triple).getArchPointerBitWidth() / 8;
 }
 
 SmallVector<Value> MacroBuilder::beginFunction(StringRef name, TypeRange types) {
@@ -101,6 +107,15 @@ Value MacroBuilder::stack(int64_t bytes) {
 }
 
 void MacroBuilder::prefetch(Value pointer, int64_t bytes) {
+  if (target.cpuFeatures & LFM_CPU_HVX) {
+    // One instruction fetches a box: height, width and stride in 16 bits each.
+    constexpr int64_t width = 256;
+    Value box = i64(width << 32 | width << 16 | bytes / width);
+    LLVM::CallIntrinsicOp::create(b, loc,
+                                  b.getStringAttr("llvm.hexagon.Y5.l2fetch"),
+                                  ValueRange{pointer, box});
+    return;
+  }
   constexpr int64_t line = 64;
   loop(i64(0), i64(bytes), line, [&](Value offset) {
     LLVM::Prefetch::create(b, loc, at(pointer, offset), /*rw=*/0, /*hint=*/2,
@@ -161,8 +176,7 @@ void MacroBuilder::call(const halide::MicroKernel &kernel, ValueRange buffers,
                         ValueRange scalars) {
   // Only `host` of a halide_buffer_t is read (MicroKernel.h): it follows the
   // 8-byte device handle and the device interface pointer.
-  bool wide = !target.triple.starts_with("hexagon");
-  const int64_t hostOffset = wide ? 16 : 12, bufferBytes = 64;
+  const int64_t hostOffset = 8 + pointerBytes(), bufferBytes = 64;
   SmallVector<Value> operands;
   for (auto [index, buffer] : llvm::enumerate(buffers)) {
     if (bufferSlots.size() == index)

@@ -109,6 +109,7 @@ public:
   mlir::Location loc;
 
   mlir::Type pointerType();
+  int64_t pointerBytes() const;
 
 private:
   mlir::LLVM::LLVMFuncOp function;

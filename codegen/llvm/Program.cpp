@@ -32,11 +32,29 @@ Generator generatorOf(StringRef name) {
   return generators.lookup(name);
 }
 
+/// Where the fields of lfm_args and lfm_sync are, with pointers of some size.
+struct StepAbi {
+  explicit constexpr StepAbi(int64_t pointerBytes)
+      : weights(0), state(pointerBytes), arena(2 * pointerBytes),
+        input(3 * pointerBytes), output(4 * pointerBytes),
+        n((5 * pointerBytes + 7) / 8 * 8), pos(n + 8), tickets(0),
+        ticketStride(pointerBytes), barrier(2 * pointerBytes),
+        threads(3 * pointerBytes) {}
+  int64_t weights, state, arena, input, output, n, pos;
+  int64_t tickets, ticketStride, barrier, threads;
+};
+constexpr StepAbi here(sizeof(void *));
+static_assert(here.output == offsetof(lfm_args, output) &&
+              here.n == offsetof(lfm_args, n) &&
+              here.pos == offsetof(lfm_args, pos) &&
+              here.barrier == offsetof(lfm_sync, barrier) &&
+              here.threads == offsetof(lfm_sync, threads));
+
 /// Writes the SPMD entry of one function.
 class EntryBuilder {
 public:
   EntryBuilder(MacroBuilder &m, func::FuncOp function, ModuleOp module)
-      : m(m), function(function), module(module) {}
+      : m(m), function(function), module(module), abi(m.pointerBytes()) {}
   void build(StringRef symbol);
 
 private:
@@ -52,6 +70,7 @@ private:
   MacroBuilder &m;
   func::FuncOp function;
   ModuleOp module;
+  const StepAbi abi;
   Value spaces[6]; ///< base address, by kernel::Space
   Value sync, thread, threads, n, pos;
   bool oneToken = false;
@@ -139,8 +158,7 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
 
   OpBuilder &b = m.b;
   Value tickets = m.load(m.pointerType(),
-                         m.at(sync, offsetof(lfm_sync, tickets) +
-                                        parity * sizeof(lfm_ticket *)));
+                         m.at(sync, abi.tickets + parity * abi.ticketStride));
   Type i64 = b.getI64Type();
   // Own range first, then those of the others in turn.
   m.loop(m.i64(0), threads, 1, [&](Value v) {
@@ -164,7 +182,7 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   if (auto next = dyn_cast_or_null<kernel::PhaseOp>(phase->getNextNode()))
     prefetchStart(next);
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value barrier = m.load(pointer, m.at(sync, offsetof(lfm_sync, barrier)));
+  Value barrier = m.load(pointer, m.at(sync, abi.barrier));
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
   LLVM::CallOp::create(b, m.loc, type,
@@ -181,29 +199,28 @@ void EntryBuilder::build(StringRef symbol) {
   Value args = arguments[0];
   sync = arguments[1];
   thread = m.toI64(arguments[2]);
-  threads = m.toI64(
-      m.load(b.getI32Type(), m.at(sync, offsetof(lfm_sync, threads))));
+  threads = m.toI64(m.load(b.getI32Type(), m.at(sync, abi.threads)));
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  auto field = [&](size_t offset) {
-    return m.load(pointer, m.at(args, int64_t(offset)));
+  auto field = [&](int64_t offset) {
+    return m.load(pointer, m.at(args, offset));
   };
   using kernel::Space;
-  spaces[unsigned(Space::Weights)] = field(offsetof(lfm_args, weights));
-  spaces[unsigned(Space::State)] = field(offsetof(lfm_args, state));
-  spaces[unsigned(Space::Arena)] = field(offsetof(lfm_args, arena));
-  spaces[unsigned(Space::Input)] = field(offsetof(lfm_args, input));
-  spaces[unsigned(Space::Output)] = field(offsetof(lfm_args, output));
+  spaces[unsigned(Space::Weights)] = field(abi.weights);
+  spaces[unsigned(Space::State)] = field(abi.state);
+  spaces[unsigned(Space::Arena)] = field(abi.arena);
+  spaces[unsigned(Space::Input)] = field(abi.input);
+  spaces[unsigned(Space::Output)] = field(abi.output);
   int64_t stackBytes =
       function->getAttrOfType<IntegerAttr>("kernel.stack_bytes").getInt();
   if (stackBytes)
     spaces[unsigned(Space::Stack)] = m.stack(stackBytes);
   oneToken =
       function->getAttrOfType<IntegerAttr>("lfm2.max_tokens").getInt() == 1;
-  auto load = [&](size_t offset) {
-    return m.load(b.getI64Type(), m.at(args, int64_t(offset)));
+  auto load = [&](int64_t offset) {
+    return m.load(b.getI64Type(), m.at(args, offset));
   };
-  n = oneToken ? m.i64(1) : load(offsetof(lfm_args, n));
-  pos = load(offsetof(lfm_args, pos));
+  n = oneToken ? m.i64(1) : load(abi.n);
+  pos = load(abi.pos);
   int64_t parity = 0;
   for (auto op : function.getOps<kernel::PhaseOp>()) {
     phase(op, parity);

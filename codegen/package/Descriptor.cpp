@@ -21,17 +21,26 @@ namespace lfmc {
 namespace {
 
 // Builds a constant struct field by field and remembers where C puts each, so
-// that the two layouts can be compared.
+// that the two layouts can be compared where pointers have the same size as
+// here. Elsewhere the rule is the same; the runtime there compares the size.
 class StructBuilder {
 public:
   void add(Constant *value, size_t offset, const char *name) {
     fields.push_back(value);
     wanted.push_back({offset, name});
   }
+  void replace(size_t field, Constant *value) { fields[field] = value; }
+
+  uint64_t bytes(LLVMContext &context, const DataLayout &layout) const {
+    Constant *constant = ConstantStruct::getAnon(context, fields);
+    return layout.getTypeAllocSize(constant->getType());
+  }
 
   Expected<Constant *> finish(LLVMContext &context, const DataLayout &layout,
                               size_t bytes, const char *name) const {
     Constant *constant = ConstantStruct::getAnon(context, fields);
+    if (layout.getPointerSize() != sizeof(void *))
+      return constant;
     auto *type = cast<StructType>(constant->getType());
     const StructLayout *places = layout.getStructLayout(type);
     for (size_t i = 0; i < fields.size(); ++i)
@@ -181,7 +190,8 @@ Error DescriptorModule::build() {
                      ArrayRef<Constant *> better) -> Expected<Constant *> {
     StructBuilder b;
     b.add(uint32(LFM_PROGRAM_ABI), FIELD(lfm_program, abi));
-    b.add(uint32(sizeof(lfm_program)), FIELD(lfm_program, bytes));
+    const unsigned bytesField = 1;
+    b.add(uint32(0), FIELD(lfm_program, bytes));
     b.add(text(info.name, "name"), FIELD(lfm_program, name));
     b.add(text(target.name, "target"), FIELD(lfm_program, target));
     b.add(text(info.compiler, "compiler"), FIELD(lfm_program, compiler));
@@ -213,6 +223,7 @@ Error DescriptorModule::build() {
               : hidden(ConstantArray::get(type, better), "levels", 8),
           FIELD(lfm_program, levels));
     b.add(int32(better.size()), FIELD(lfm_program, level_count));
+    b.replace(bytesField, uint32(b.bytes(context, module.getDataLayout())));
     return b.finish(context, module.getDataLayout(), sizeof(lfm_program),
                     "lfm_program");
   };

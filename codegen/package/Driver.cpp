@@ -15,6 +15,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <thread>
 
@@ -346,6 +347,23 @@ Expected<std::vector<pack::PlannedWeight>> Compilation::plan() const {
   return planned;
 }
 
+/// Weights, state and arena within what the target's pointers reach; half of
+/// it, because an object is no larger and code, stacks and others need room.
+static Error checkAddresses(const Target &target, const Json &sizes) {
+  if (!Triple(target.triple).isArch32Bit())
+    return Error::success();
+  constexpr uint64_t limit = uint64_t(2) << 30;
+  uint64_t bytes = 0;
+  for (const char *part : {"weights_bytes", "state_bytes", "arena_bytes"})
+    bytes += sizes[part].get<uint64_t>();
+  if (bytes <= limit)
+    return Error::success();
+  return makeError("target {} addresses 32 bits: expected at most {} bytes of "
+                   "weights, caches and scratch, found {}; quantize further or "
+                   "lower --max-context",
+                   target.name.str(), limit, bytes);
+}
+
 Error Compilation::writePackage(StringRef path, bool force,
                                 const Installation &installation) {
   Expected<StagedDirectory> directory = StagedDirectory::create(path, force);
@@ -357,6 +375,8 @@ Error Compilation::writePackage(StringRef path, bool force,
   PackageContents contents;
   contents.facts = facts();
   contents.manifest = manifest();
+  if (Error error = checkAddresses(*machine, contents.manifest["sizes"]))
+    return error;
   Expected<std::string> weights = directory->file(packageName + ".weights");
   if (!weights)
     return weights.takeError();

@@ -19,9 +19,12 @@ Expected<Installation> Installation::find(StringRef executable) {
   if (std::error_code code = sys::fs::real_path(executable, real))
     return makeError("cannot find {}: {}", executable.str(), code.message());
   std::string root = sys::path::parent_path(sys::path::parent_path(real)).str();
-  Installation found{root + "/lib/liblfm_runtime.a", root + "/include/lfm"};
-  if (!sys::fs::exists(found.runtimeLibrary))
+  Installation found{root + "/lib/liblfm_runtime.a", root + "/include/lfm",
+                     root + "/lib/lfm/hexagon"};
+  if (!sys::fs::exists(found.runtimeLibrary)) {
     found.runtimeLibrary = root + "/" LFMC_LIBDIR "/liblfm_runtime.a";
+    found.hexagon = root + "/" LFMC_LIBDIR "/lfm/hexagon";
+  }
   if (!sys::fs::exists(found.runtimeLibrary))
     return makeError("lfmc's installation is incomplete: there is no {}",
                      found.runtimeLibrary);
@@ -39,7 +42,8 @@ static Error copyHeaders(StagedDirectory &directory, StringRef headers) {
        it.increment(code)) {
     StringRef name = sys::path::filename(it->path());
     bool header = name.ends_with(".h") || name.ends_with(".hpp");
-    if (!header || name == "program.h" || name == "tokenizer_format.h")
+    if (!header || name == "program.h" || name == "tokenizer_format.h" ||
+        name == "npu.h")
       continue;
     auto contents = MemoryBuffer::getFile(it->path());
     if (!contents)
@@ -54,8 +58,9 @@ static Error copyHeaders(StagedDirectory &directory, StringRef headers) {
   return Error::success();
 }
 
-Error writePackage(StagedDirectory &directory, PackageContents contents,
-                   const Installation &installation) {
+// What an application on a CPU links and includes.
+static Error writeParts(StagedDirectory &directory, PackageContents &contents,
+                        const Installation &installation) {
   const PackageFacts &facts = contents.facts;
   const std::string &name = facts.name;
   if (Error error = hideSymbols(contents.objects, name))
@@ -79,6 +84,16 @@ Error writePackage(StagedDirectory &directory, PackageContents contents,
   for (const auto &[path, text] : texts)
     if (Error error = directory.write(path, text))
       return error;
+  return Error::success();
+}
+
+Error writePackage(StagedDirectory &directory, PackageContents contents,
+                   const Installation &installation) {
+  const std::string name = contents.facts.name;
+  const bool npu = StringRef(contents.facts.target).starts_with("hexagon");
+  if (Error error = (npu ? writeHexagonParts : writeParts)(directory, contents,
+                                                           installation))
+    return error;
   Json files = directory.files();
   files.push_back(name + ".json");
   contents.manifest["files"] = files;

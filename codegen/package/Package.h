@@ -13,9 +13,10 @@ namespace lfmc {
 struct Installation {
   std::string runtimeLibrary; ///< liblfm_runtime.a
   std::string headers; ///< directory with the runtime's headers, "…/lfm"
+  std::string hexagon; ///< directory with what goes to the NPU
 
   /// Looks below the parent of the directory of the program `executable`:
-  /// lib/liblfm_runtime.a and include/lfm.
+  /// lib/liblfm_runtime.a, lib/lfm/hexagon and include/lfm.
   static llvm::Expected<Installation> find(llvm::StringRef executable);
 };
 
@@ -63,6 +64,11 @@ struct PackageContents {
   std::vector<ObjectFile> objects;
   Json manifest; ///< "files" is added
 };
+
+/// The same for the NPU: its library and headers. Private to codegen/package.
+llvm::Error writeHexagonParts(StagedDirectory &directory,
+                              PackageContents &contents,
+                              const Installation &installation);
 
 /// Writes library, header, example, build-system files and manifest. Does not
 /// commit.

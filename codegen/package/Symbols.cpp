@@ -19,8 +19,9 @@ openObject(const ObjectFile &object) {
       StringRef(object.bytes.data(), object.bytes.size()), object.name));
 }
 
-// Names that `object` defines for other objects.
-Error collectDefined(const ObjectFile &object, StringSet<> &names) {
+// Names that `object` defines for other objects, or those that it wants.
+enum class Names { Defined, Undefined };
+Error collect(const ObjectFile &object, Names which, StringSet<> &names) {
   auto opened = openObject(object);
   if (!opened)
     return opened.takeError();
@@ -28,7 +29,8 @@ Error collectDefined(const ObjectFile &object, StringSet<> &names) {
     Expected<uint32_t> flags = symbol.getFlags();
     if (!flags)
       return flags.takeError();
-    if ((*flags & object::SymbolRef::SF_Undefined) ||
+    bool undefined = *flags & object::SymbolRef::SF_Undefined;
+    if (undefined != (which == Names::Undefined) ||
         !(*flags & object::SymbolRef::SF_Global))
       continue;
     Expected<StringRef> name = symbol.getName();
@@ -69,7 +71,7 @@ Error hide(objcopy::ConfigManager &config, StringRef name) {
 Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
   StringSet<> defined;
   for (const ObjectFile &object : objects)
-    if (Error error = collectDefined(object, defined))
+    if (Error error = collect(object, Names::Defined, defined))
       return makeError("object {}: {}", object.name,
                        toString(std::move(error)));
   std::string prefix = name + "_";
@@ -92,6 +94,28 @@ Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
     if (Error error = rewrite(object, config))
       return makeError("object {}: {}", object.name,
                        toString(std::move(error)));
+  return Error::success();
+}
+
+Error checkSelfContained(const std::vector<ObjectFile> &objects,
+                         const std::string &target) {
+  StringSet<> defined;
+  for (const ObjectFile &object : objects)
+    if (Error error = collect(object, Names::Defined, defined))
+      return makeError("object {}: {}", object.name,
+                       toString(std::move(error)));
+  for (const ObjectFile &object : objects) {
+    StringSet<> wanted;
+    if (Error error = collect(object, Names::Undefined, wanted))
+      return makeError("object {}: {}", object.name,
+                       toString(std::move(error)));
+    for (const auto &entry : wanted)
+      // The linker's own tables are no library's.
+      if (!entry.getKey().empty() && !defined.contains(entry.getKey()) &&
+          entry.getKey() != "_GLOBAL_OFFSET_TABLE_")
+        return makeError("object {} calls {}, which target {} has not",
+                         object.name, entry.getKey().str(), target);
+  }
   return Error::success();
 }
 

@@ -13,6 +13,11 @@ namespace lfmc {
 llvm::Error hideSymbols(std::vector<ObjectFile> &objects,
                         const std::string &name);
 
+/// An error if the objects need a symbol that none of them defines: packages
+/// for `target` call no library.
+llvm::Error checkSelfContained(const std::vector<ObjectFile> &objects,
+                               const std::string &target);
+
 } // namespace lfmc
 
 #endif // LFMC_CODEGEN_PACKAGE_SYMBOLS_H

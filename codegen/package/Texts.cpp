@@ -64,6 +64,32 @@ static inline lfm_status @NAME@_open(const char *weights_path, lfm_model **model
 #endif /* LFMC_PACKAGE_@NAME@_H */
 )";
 
+const char npuHeader[] = R"(/* @NAME@.h, written by @COMPILER@ for @TARGET@.
+ *
+ * @MODEL@
+ * A session holds up to @CONTEXT@ tokens.
+ *
+ * For code on the NPU: link lib@NAME@.a, which calls nothing outside itself;
+ * lfm/npu.h documents sessions. The weights are in @NAME@.weights.
+ */
+#ifndef LFMC_PACKAGE_@NAME@_H
+#define LFMC_PACKAGE_@NAME@_H
+
+#include "lfm/npu.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The compiled model: immutable. */
+extern const lfm_program @NAME@_program;
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LFMC_PACKAGE_@NAME@_H */
+)";
+
 const char example[] =
     R"(// Streams an answer. In this folder: c++ main.cpp -I. -L. -l@NAME@ -lpthread
 #include "@NAME@.h"
@@ -156,6 +182,10 @@ weights=${prefix}/@NAME@.weights
 
 std::string headerText(const PackageFacts &facts) {
   return fillFacts(header, facts);
+}
+
+std::string npuHeaderText(const PackageFacts &facts) {
+  return fillFacts(npuHeader, facts);
 }
 
 std::string exampleText(const PackageFacts &facts) {

@@ -21,6 +21,8 @@ struct PackageFacts {
 };
 
 std::string headerText(const PackageFacts &facts);
+/// The header of a package for an NPU (lfm/npu.h).
+std::string npuHeaderText(const PackageFacts &facts);
 std::string exampleText(const PackageFacts &facts);
 std::string cmakeConfigText(const PackageFacts &facts);
 std::string cmakeVersionText(const PackageFacts &facts);

@@ -55,16 +55,19 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
 std::string emitMicro(const MicroKernel &kernel, const std::string &symbol,
                       const Target &target, halide::Emit what,
                       const std::string &path) {
-  if (microBackend(kernel, target) == MicroBackend::Halide)
+  const bool fromHalide = microBackend(kernel, target) == MicroBackend::Halide;
+  const bool hexagon = target.cpuFeatures & LFM_CPU_HVX;
+  if (fromHalide && (!hexagon || what == halide::Emit::Stmt))
     return halide::emit(kernel, symbol, target.halide.str(), what, path);
   llvm::LLVMContext context;
-  auto module = buildMicro(kernel, symbol, target, context);
+  auto module = fromHalide ? halideModule(kernel, symbol, target, context)
+                           : buildMicro(kernel, symbol, target, context);
   if (!module)
     return llvm::toString(module.takeError());
   EmitKind kind = what == halide::Emit::Object     ? EmitKind::Object
                   : what == halide::Emit::Assembly ? EmitKind::Assembly
                                                    : EmitKind::LlvmText;
-  auto bytes = emitLlvm(**module, target, kind, /*optimised=*/false);
+  auto bytes = emitLlvm(**module, target, kind, /*optimised=*/fromHalide);
   if (!bytes)
     return llvm::toString(bytes.takeError());
   std::error_code error;

@@ -8,6 +8,7 @@
 //   x86-64-v3-vnni  linear_q in whole vectors of 8 rows   DotTile.cpp
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
+//   hexagon-*       all of Halide's kernels, as LLVM IR   HalideModule.cpp
 // All else is Halide's.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICRO_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICRO_H
@@ -30,6 +31,12 @@ MicroBackend microBackend(const halide::MicroKernel &kernel,
 llvm::Expected<std::unique_ptr<llvm::Module>>
 buildMicro(const halide::MicroKernel &kernel, const std::string &symbol,
            const Target &target, llvm::LLVMContext &context);
+
+/// A kernel of Halide's as LLVM IR for our code generator: `symbol` and
+/// internal functions.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+halideModule(const halide::MicroKernel &kernel, const std::string &symbol,
+             const Target &target, llvm::LLVMContext &context);
 
 /// halide::emit with the backend that the target wants; instead of Halide's
 /// statement, the LLVM backend writes LLVM IR. Thread-safe.

@@ -88,7 +88,9 @@ enum {
   LFM_CPU_AVX512_BF16 = 1u << 4,
   LFM_CPU_AVX_VNNI = 1u << 5,
   LFM_CPU_AMX_INT8 = 1u << 6,
-  LFM_CPU_AMX_BF16 = 1u << 7
+  LFM_CPU_AMX_BF16 = 1u << 7,
+  LFM_CPU_HVX = 1u << 24,      /* Hexagon: vectors of 128 bytes */
+  LFM_CPU_HVX_FLOAT = 1u << 25 /* f32 in them */
 };
 
 /* NAME.weights starts with this header; tensors follow at 64-byte aligned

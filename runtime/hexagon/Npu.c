@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lfm/npu.h"
+
+#include <stddef.h>
+
+const char *lfm_npu_message(lfm_npu_status status) {
+  switch (status) {
+  case LFM_NPU_OK:
+    return "no error";
+  case LFM_NPU_ABI:
+    return "the program was compiled for another runtime";
+  case LFM_NPU_WEIGHTS:
+    return "no weights file of this model and target";
+  case LFM_NPU_FULL:
+    return "more tokens than the context holds";
+  case LFM_NPU_TOKEN:
+    return "expected tokens of the vocabulary";
+  case LFM_NPU_MEMORY:
+    return "out of memory";
+  case LFM_NPU_FILE:
+    return "cannot read the weights file";
+  }
+  return "unknown status";
+}
+
+static uint64_t aligned(uint64_t bytes) {
+  return (bytes + LFM_NPU_ALIGNMENT - 1) / LFM_NPU_ALIGNMENT *
+         LFM_NPU_ALIGNMENT;
+}
+
+lfm_npu_status lfm_npu_check(const lfm_program *program,
+                             const lfm_weights_header *header) {
+  if (program->abi != LFM_PROGRAM_ABI || program->bytes != sizeof *program)
+    return LFM_NPU_ABI;
+  for (size_t i = 0; i < sizeof header->magic; ++i)
+    if (header->magic[i] != LFM_WEIGHTS_MAGIC[i])
+      return LFM_NPU_WEIGHTS;
+  for (size_t i = 0; i < sizeof header->id; ++i)
+    if (header->id[i] != program->weights_id[i])
+      return LFM_NPU_WEIGHTS;
+  return header->file_bytes == program->weights_bytes ? LFM_NPU_OK
+                                                      : LFM_NPU_WEIGHTS;
+}
+
+static uint64_t hiddenBytes(const lfm_program *program) {
+  return (uint64_t)program->max_prefill * (uint32_t)program->hidden_size * 4;
+}
+
+uint64_t lfm_npu_session_bytes(const lfm_program *program) {
+  return aligned(program->state_bytes) + aligned(program->arena_bytes) +
+         aligned(hiddenBytes(program));
+}
+
+/* A team of one waits for nobody. */
+static void leavePhase(lfm_sync *sync, int32_t parity) {
+  sync->tickets[parity][0].next = 0;
+}
+
+lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
+                            const uint8_t *weights, void *memory) {
+  lfm_npu_status bad =
+      lfm_npu_check(program, (const lfm_weights_header *)weights);
+  if (bad)
+    return bad;
+  if (((uintptr_t)weights | (uintptr_t)memory) % LFM_NPU_ALIGNMENT)
+    return LFM_NPU_MEMORY;
+  npu->program = program;
+  npu->weights = weights;
+  npu->state = memory;
+  npu->arena = npu->state + aligned(program->state_bytes);
+  npu->hidden = (float *)(npu->arena + aligned(program->arena_bytes));
+  npu->sync.tickets[0] = &npu->tickets[0];
+  npu->sync.tickets[1] = &npu->tickets[1];
+  npu->sync.barrier = leavePhase;
+  npu->sync.threads = 1;
+  npu->tickets[0].next = npu->tickets[1].next = 0;
+  lfm_npu_reset(npu);
+  return LFM_NPU_OK;
+}
+
+void lfm_npu_reset(lfm_npu *npu) {
+  uint64_t *words = (uint64_t *)npu->state;
+  for (uint64_t i = 0; i < aligned(npu->program->state_bytes) / 8; ++i)
+    words[i] = 0;
+  npu->pos = 0;
+}
+
+static void step(lfm_npu *npu, lfm_entry entry, const void *input,
+                 float *output, int32_t n) {
+  lfm_args args = {npu->weights, npu->state, npu->arena, input,
+                   output,       n,          npu->pos};
+  entry(&args, &npu->sync, 0);
+}
+
+lfm_npu_status lfm_npu_read(lfm_npu *npu, const int32_t *ids, int32_t count,
+                            float *logits, int32_t all) {
+  const lfm_program *p = npu->program;
+  if (count <= 0)
+    return LFM_NPU_TOKEN;
+  if (count > p->max_context - npu->pos)
+    return LFM_NPU_FULL;
+  for (int32_t i = 0; i < count; ++i)
+    if (ids[i] < 0 || ids[i] >= p->vocab_size)
+      return LFM_NPU_TOKEN;
+  if (count == 1 && logits) {
+    step(npu, p->decode, ids, logits, 1);
+    ++npu->pos;
+    return LFM_NPU_OK;
+  }
+  for (int32_t done = 0, n; done < count; done += n) {
+    n = count - done < p->max_prefill ? count - done : p->max_prefill;
+    step(npu, p->prefill, ids + done, npu->hidden, n);
+    if (logits && all)
+      step(npu, p->head, npu->hidden, logits + (int64_t)done * p->vocab_size,
+           n);
+    else if (logits && done + n == count)
+      step(npu, p->head, npu->hidden + (int64_t)(n - 1) * p->hidden_size,
+           logits, 1);
+    npu->pos += n;
+  }
+  return LFM_NPU_OK;
+}
+
+int32_t lfm_npu_greedy(const lfm_npu *npu, const float *logits) {
+  int32_t best = 0;
+  for (int32_t i = 1; i < npu->program->vocab_size; ++i)
+    if (logits[i] > logits[best])
+      best = i;
+  return best;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A whole program around a package for Hexagon, for qemu-hexagon:
+ *
+ *   runner NAME.weights TOKENS LOGITS COUNT [decode]
+ *
+ * TOKENS are int32 ids. Reads them in one go, or one by one with `decode`, then
+ * COUNT of its own choice (greedy). Writes the logits after each token to
+ * LOGITS, f32[tokens + COUNT][vocab_size], and the chosen ids to standard
+ * output, one a line. Errors go to standard error; then the code is 1.
+ * Linked with a package whose program is called lfm_runner_program.
+ */
+#include "Linux.h"
+#include "lfm/npu.h"
+
+extern const lfm_program lfm_runner_program;
+
+enum { maxTokens = 4096 };
+
+static size_t length(const char *text) {
+  size_t n = 0;
+  while (text[n])
+    ++n;
+  return n;
+}
+
+static _Noreturn void fail(const char *what, const char *why) {
+  const char *parts[] = {"error: ", what, ": ", why, "\n"};
+  for (int i = 0; i < 5; ++i)
+    lfm_linux_write(2, parts[i], length(parts[i]));
+  lfm_linux_exit(1);
+}
+
+static void *memory(const char *what, uint64_t bytes) {
+  void *got = lfm_linux_memory(bytes);
+  if (!got)
+    fail(what, lfm_npu_message(LFM_NPU_MEMORY));
+  return got;
+}
+
+static const uint8_t *readWeights(const char *path) {
+  const lfm_program *p = &lfm_runner_program;
+  int file = lfm_linux_open(path, 0);
+  if (file < 0)
+    fail(path, "cannot open");
+  lfm_weights_header *weights = memory(path, p->weights_bytes);
+  if (lfm_linux_read(file, weights, p->weights_bytes) != (long)p->weights_bytes)
+    fail(path, "truncated");
+  return (const uint8_t *)weights;
+}
+
+static int32_t number(const char *text) {
+  int32_t value = 0;
+  for (; *text >= '0' && *text <= '9' && value < 100000; ++text)
+    value = value * 10 + (*text - '0');
+  if (*text)
+    fail(text, "expected a number");
+  return value;
+}
+
+static void printId(int32_t id) {
+  char text[12], *p = text + sizeof text;
+  *--p = '\n';
+  do
+    *--p = (char)('0' + id % 10);
+  while (id /= 10);
+  lfm_linux_write(1, p, (size_t)(text + sizeof text - p));
+}
+
+static void read(lfm_npu *npu, const int32_t *ids, int32_t count, float *logits,
+                 int out, const char *path) {
+  lfm_npu_status bad = lfm_npu_read(npu, ids, count, logits, 1);
+  if (bad)
+    fail(path, lfm_npu_message(bad));
+  size_t bytes = (size_t)count * (size_t)npu->program->vocab_size * 4;
+  if (lfm_linux_write(out, logits, bytes) != (long)bytes)
+    fail(path, "cannot write the logits");
+}
+
+static int run(int argc, char **argv) {
+  if (argc < 5)
+    fail("usage", "runner NAME.weights TOKENS LOGITS COUNT [decode]");
+  const lfm_program *p = &lfm_runner_program;
+  static lfm_npu npu;
+  const uint8_t *weights = readWeights(argv[1]);
+  lfm_npu_status bad = lfm_npu_open(
+      &npu, p, weights, memory("session", lfm_npu_session_bytes(p)));
+  if (bad)
+    fail(argv[1], lfm_npu_message(bad));
+  static int32_t ids[maxTokens + 1];
+  int in = lfm_linux_open(argv[2], 0);
+  long bytes = in < 0 ? in : lfm_linux_read(in, ids, sizeof ids);
+  if (bytes <= 0 || bytes % 4 || bytes > maxTokens * 4)
+    fail(argv[2], "expected 1 to 4096 token ids");
+  const int32_t count = (int32_t)(bytes / 4), more = number(argv[4]);
+  int out = lfm_linux_open(argv[3], 1);
+  if (out < 0)
+    fail(argv[3], "cannot create");
+  const int32_t step = argc > 5 ? 1 : count;
+  const uint64_t row = (uint64_t)p->vocab_size * 4;
+  float *logits = memory("logits", row * (uint32_t)step);
+  for (int32_t i = 0; i < count; i += step)
+    read(&npu, ids + i, step, logits, out, argv[2]);
+  const float *last = logits + (int64_t)(step - 1) * p->vocab_size;
+  for (int32_t i = 0; i < more; ++i) {
+    int32_t id = lfm_npu_greedy(&npu, last);
+    printId(id);
+    read(&npu, &id, 1, logits, out, "decode");
+    last = logits;
+  }
+  return 0;
+}
+
+/* The stack holds argc and argv. */
+_Noreturn __attribute__((used)) static void start(long *stack) {
+  lfm_linux_exit(run((int)stack[0], (char **)(stack + 1)));
+}
+__asm__(".globl _start\n"
+        ".type _start, @function\n"
+        "_start:\n"
+        "{ r0 = r29 }\n"
+        "{ r29 = and(r29, #-16) }\n"
+        "{ call start }\n");

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Packages for Hexagon: compiled, linked with the runner, run by qemu-hexagon,
+and compared with goldens and with the CPU's packages. usage: hexagon_test.py
+BUILD SOURCE COMPILER LD NM OBJDUMP [unittest's arguments]. Without qemu-hexagon
+the tests that run code fail: scripts/setup installs it."""
+import array
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD, SOURCE, COMPILER, LD, NM, OBJDUMP = sys.argv[1:7]
+LFMC = os.path.join(BUILD, "bin", "lfmc")
+PARTS = os.path.join(BUILD, "lib", "lfm", "hexagon")
+CHECKPOINTS = os.path.join(SOURCE, "tests", "data", "checkpoints")
+GOLDENS = os.path.join(SOURCE, "tests", "data", "goldens")
+EXAMPLE = os.path.join(SOURCE, "examples", "lfm2-small-dense")
+
+
+def run(*command, code=0):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != code:
+        raise AssertionError(f"{' '.join(command)}: code {done.returncode}\n"
+                             f"{done.stdout}{done.stderr}")
+    return done
+
+
+def compile_package(checkpoint, folder, *options, name="npu",
+                    target="hexagon-v66"):
+    run(LFMC, "compile", checkpoint, "-o", folder, "--name", name, "--target",
+        target, "--max-context", "128", "--prefill", "32", "--force", *options)
+    return folder
+
+
+def link_runner(package, name="npu"):
+    program = os.path.join(package, "runner")
+    run(LD, "-static", "-e", "_start", "-u", "_start",
+        f"--defsym=lfm_runner_program={name}_program", "-o", program,
+        os.path.join(PARTS, "liblfm_runner.a"),
+        os.path.join(package, f"lib{name}.a"))
+    return program
+
+
+def link_cpu(package):
+    program = os.path.join(package, "logits")
+    run(COMPILER, os.path.join(SOURCE, "tests", "e2e", "programs", "logits.c"),
+        "-O1", f"-I{package}", f"-L{package}", "-lcpu", "-lpthread", "-lm", "-o",
+        program)
+    return program
+
+
+class Golden:
+    def __init__(self, name):
+        with open(os.path.join(GOLDENS, name + ".safetensors"), "rb") as file:
+            size = struct.unpack("<Q", file.read(8))[0]
+            self.header = json.loads(file.read(size))
+            self.bytes = file.read()
+
+    def __getitem__(self, name):
+        entry = self.header[name]
+        begin, end = entry["data_offsets"]
+        kind = {"F32": "f", "I32": "i", "I64": "q"}[entry["dtype"]]
+        return array.array(kind, self.bytes[begin:end])
+
+
+def largest_error(found, wanted):
+    assert len(found) == len(wanted) > 0, (len(found), len(wanted))
+    return max(abs(a - b) for a, b in zip(found, wanted))
+
+
+class HexagonTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="lfmc-hexagon-")
+        cls.dense_a = compile_package(
+            os.path.join(CHECKPOINTS, "dense-a-bf16"),
+            os.path.join(cls.folder, "dense-a-bf16"))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def generate(self, program, weights, ids, count, *mode):
+        """Greedy ids and the logits after each token, flat."""
+        with open(self.path("ids"), "wb") as file:
+            file.write(array.array("i", ids).tobytes())
+        emulator = ["qemu-hexagon"] if program.endswith("runner") else []
+        done = run(*emulator, program, weights, self.path("ids"),
+                   self.path("logits"), str(count), *mode)
+        with open(self.path("logits"), "rb") as file:
+            return ([int(line) for line in done.stdout.split()],
+                    array.array("f", file.read()))
+
+    def test_float_goldens(self):
+        for name in "dense-a-bf16", "dense-b-f32":
+            golden = Golden(name)
+            package = self.path(name)
+            if not os.path.exists(package):
+                compile_package(os.path.join(CHECKPOINTS, name), package)
+            runner = link_runner(package)
+            weights = os.path.join(package, "npu.weights")
+            for prompt, mode in (("p2", []), ("p3", []), ("p3", ["decode"])):
+                greedy = list(golden[prompt + ".greedy"][:8])
+                wanted = golden[prompt + ".logits"]
+                ids, logits = self.generate(
+                    runner, weights, golden[prompt + ".input_ids"], 8, *mode)
+                with self.subTest(name=name, prompt=prompt, mode=mode):
+                    self.assertEqual(ids, greedy)
+                    self.assertLess(largest_error(logits[:len(wanted)], wanted),
+                                    1e-4)
+
+    def test_bad_input(self):
+        runner = link_runner(self.dense_a)
+        weights = os.path.join(self.dense_a, "npu.weights")
+        with open(weights, "rb") as file:
+            data = bytearray(file.read())
+
+        def expect(message, ids, count="1"):
+            with open(self.path("ids"), "wb") as file:
+                file.write(array.array("i", ids).tobytes())
+            done = run("qemu-hexagon", runner, self.path("w"), self.path("ids"),
+                       self.path("logits"), count, code=1)
+            self.assertIn(message, done.stderr)
+
+        def write(contents):
+            with open(self.path("w"), "wb") as file:
+                file.write(contents)
+
+        write(data[:-64])
+        expect("truncated", [1])
+        other = bytearray(data)
+        other[9] ^= 1
+        write(other)
+        expect("no weights file of this model and target", [1])
+        write(data)
+        expect("expected tokens of the vocabulary", [1, 1 << 20])
+        expect("expected tokens of the vocabulary", [-1])
+        expect("more tokens than the context holds", [1] * 129)
+        expect("expected 1 to 4096 token ids", [])
+        expect("expected a number", [1], "x")
+
+    def test_calls_no_library(self):
+        linked = self.path("closed.o")
+        library = os.path.join(self.dense_a, "libnpu.a")
+        run(LD, "-r", "--whole-archive", library, "-o", linked)
+        wanted = run(NM, "-u", linked).stdout.split()
+        self.assertEqual([w for w in wanted if w not in
+                          ("U", "_GLOBAL_OFFSET_TABLE_")], [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[7:])
