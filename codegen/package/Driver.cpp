@@ -364,6 +364,21 @@ static Error checkAddresses(const Target &target, const Json &sizes) {
                    target.name.str(), limit, bytes);
 }
 
+Error Compilation::addFigures(StagedDirectory &directory) {
+  Expected<std::string> path = directory.file(packageName + ".json");
+  if (!path)
+    return path.takeError();
+  std::string folder = sys::path::parent_path(*path).str();
+  Expected<Json> figures = options.measure(folder);
+  if (!figures)
+    return figures.takeError();
+  Expected<Json> manifest = readManifest(folder);
+  if (!manifest)
+    return manifest.takeError();
+  (*manifest)["measured"] = std::move(*figures);
+  return directory.write(packageName + ".json", manifestText(*manifest));
+}
+
 Error Compilation::writePackage(StringRef path, bool force,
                                 const Installation &installation) {
   Expected<StagedDirectory> directory = StagedDirectory::create(path, force);
@@ -398,6 +413,9 @@ Error Compilation::writePackage(StringRef path, bool force,
   if (Error error =
           lfmc::writePackage(*directory, std::move(contents), installation))
     return error;
+  if (options.measure)
+    if (Error error = addFigures(*directory))
+      return error;
   return directory->commit();
 }
 

@@ -52,6 +52,9 @@ struct CompileOptions {
   /// Called with a stage ("kernels", "weights"), done and total; from any
   /// thread, stages overlap.
   std::function<void(const char *, uint64_t, uint64_t)> progress;
+  /// Gets the directory of the finished package before it has its name; the
+  /// result becomes "measured" of NAME.json, an error ends the compilation.
+  std::function<llvm::Expected<Json>(const std::string &)> measure;
   /// Gets warnings and remarks, one line each.
   std::function<void(const std::string &)> remark;
 };
@@ -83,6 +86,9 @@ public:
   /// and tensors live as long as this.
   llvm::Expected<std::vector<pack::PlannedWeight>> plan() const;
   const SafeTensors &tensors() const { return checkpoint->tensors(); }
+  /// The module; in the lfm2 dialect until lower().
+  mlir::ModuleOp lfm2() { return *module; }
+  const Checkpoint &source() const { return *checkpoint; }
 
   /// Packs the weights and generates the code, side by side, and writes `path`.
   llvm::Error writePackage(llvm::StringRef path, bool force,
@@ -113,6 +119,7 @@ private:
   llvm::Error generateLevels(CodegenOptions codegen,
                              std::vector<ObjectFile> &objects);
   PackageFacts facts() const;
+  llvm::Error addFigures(StagedDirectory &directory);
   llvm::Expected<std::vector<ObjectFile>>
   generate(std::vector<pack::PlannedWeight> planned, const std::string &weights,
            PackedWeights &packed);

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <set>
+
 using nlohmann::json;
 
 namespace {
@@ -169,6 +171,40 @@ TEST(Verify, FailsForAnotherModelsGoldens) {
   EXPECT_EQ(shorter.code, 1);
   EXPECT_NE(shorter.err.find("--max-context"), std::string::npos)
       << shorter.err;
+}
+
+// What a package is worth is measured when it is made.
+TEST(Verify, FiguresInTheManifest) {
+  const std::string directory = (Sandbox::get().root / "figures").string();
+  auto measured = [&](const std::string &flags) -> json {
+    Outcome outcome = runLfmc("compile " + tiny() + " -o " + directory +
+                              " --force --name tiny " + flags);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    json manifest = json::parse(readFile(directory + "/tiny.json"));
+    EXPECT_EQ(manifest["files"].size(),
+              std::set<std::string>(manifest["files"].begin(),
+                                    manifest["files"].end())
+                  .size());
+    return manifest["measured"];
+  };
+  EXPECT_EQ(measured(""), nullptr);
+  EXPECT_EQ(measured("--quant q8 --no-verify"), nullptr);
+
+  json rounded = measured("--quant q8");
+  EXPECT_GT(rounded["kld_mean"], 0);
+  EXPECT_LT(rounded["kld_mean"], 0.05); // random weights
+  EXPECT_GT(rounded["same_top1"], 0.8);
+  EXPECT_FALSE(rounded.contains("executor_error"));
+
+  json exact = measured("--quant q4 --verify");
+  EXPECT_GT(exact["kld_mean"], rounded["kld_mean"]);
+  EXPECT_LT(exact["executor_error"], 0.05);
+
+  json plain = measured("--verify");
+  EXPECT_FALSE(plain.contains("kld_mean"));
+  EXPECT_LT(plain["executor_error"], 1e-5);
+  EXPECT_LT(plain["decode_minus_prefill"], 1e-4);
+  EXPECT_GT(plain["perplexity"], 1);
 }
 
 } // namespace

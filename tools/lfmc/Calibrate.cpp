@@ -4,7 +4,7 @@
 #include "frontend/Errors.h"
 #include "passes/calibrate/ObserveInputs.h"
 #include "tools/lfmc/Commands.h"
-#include "tools/lfmc/Loader.h"
+#include "tools/lfmc/OwnText.h"
 #include "tools/lfmc/Progress.h"
 
 #include "llvm/Support/FileSystem.h"
@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
 
 using namespace llvm;
 
@@ -207,47 +206,10 @@ Error Calibrator::findInputs() {
 }
 
 Expected<std::vector<Tokens>> Calibrator::ownTokens(int64_t wanted) {
-  std::vector<Tokens> sequences(std::max<int64_t>(1, wanted / length));
-  std::mutex mutex;
-  std::string failure;
-  uint64_t done = 0;
-  parallelFor(0, sequences.size(), [&](size_t i) {
-    Expected<Session> session = createSession(*model, /*threads=*/1);
-    std::string message;
-    if (!session) {
-      message = toString(session.takeError());
-    } else {
-      Tokens &tokens = sequences[i];
-      tokens = {std::max(model->info.bos, 0)};
-      lfm_generate_params params;
-      lfm_generate_params_default(&params);
-      params.sampling = {/*temperature=*/1,
-                         /*top_k=*/0,
-                         /*top_p=*/0,
-                         /*min_p=*/0,
-                         /*repetition_penalty=*/0,
-                         /*seed=*/i};
-      params.max_tokens = int32_t(length - 1);
-      params.flags = LFM_GENERATE_IGNORE_EOS;
-      auto keep = [](void *user, int32_t token, const char *, size_t) {
-        if (token >= 0)
-          static_cast<Tokens *>(user)->push_back(token);
-        return 0;
-      };
-      if (length > 1)
-        if (Error error =
-                session->check(lfm_generate(session->get(), &tokens[0], 1,
-                                            &params, keep, &tokens, nullptr)))
-          message = toString(std::move(error));
-    }
-    std::lock_guard lock(mutex);
-    if (failure.empty())
-      failure = message;
-    progress.update("calibration: writing", ++done, sequences.size());
-  });
-  if (!failure.empty())
-    return makeError("{}", failure);
-  return sequences;
+  return writeOwnText(*model, std::max<int64_t>(1, wanted / length), length,
+                      /*firstSeed=*/0, [&](uint64_t done, uint64_t total) {
+                        progress.update("calibration: writing", done, total);
+                      });
 }
 
 Expected<std::vector<Tokens>> Calibrator::textTokens(int64_t wanted) {

@@ -4,6 +4,7 @@
 #include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
+#include "tools/lfmc/Figures.h"
 #include "tools/lfmc/Progress.h"
 
 #include "frontend/Errors.h"
@@ -79,6 +80,7 @@ struct Flags {
   std::string checkpoint, output, emit, report;
   MixBudget budget;
   bool force = false;
+  bool verify = false, choseVerify = false;
 
   bool isAuto() const { return llvm::is_contained(compile.quant, "auto"); }
 };
@@ -128,6 +130,16 @@ Expected<int> emitText(Compilation &compilation, const Flags &flags) {
   return 0;
 }
 
+// Figures of small models cost seconds.
+constexpr int64_t smallParameters = 64 << 20;
+
+bool measures(const Flags &flags, const Compilation &compilation) {
+  if (flags.choseVerify)
+    return flags.verify;
+  return !flags.compile.quant.empty() && runsOnHost(compilation.target()) &&
+         compilation.source().config().parameterCount() <= smallParameters;
+}
+
 Expected<int> compile(const Flags &flags) {
   auto start = std::chrono::steady_clock::now();
   if (flags.emit.empty() && flags.output.empty())
@@ -155,10 +167,21 @@ Expected<int> compile(const Flags &flags) {
   options->progress = [&](const char *stage, uint64_t done, uint64_t total) {
     progress.update(stage, done, total);
   };
+  bool measured = false;
+  options->measure = [&](const std::string &directory) -> Expected<Json> {
+    if (!measured)
+      return Json(nullptr);
+    return measureFigures(directory, flags.checkpoint, chosen, *options,
+                          flags.verify);
+  };
   Expected<std::unique_ptr<Compilation>> compilation =
       Compilation::open(*options);
   if (!compilation)
     return compilation.takeError();
+  measured = measures(flags, **compilation);
+  if (measured && !runsOnHost((*compilation)->target()))
+    return makeError("--verify runs the package: this machine cannot run {}",
+                     (*compilation)->target().name.str());
   if (!flags.emit.empty())
     return emitText(**compilation, flags);
   Expected<Installation> installation = Installation::find(executablePath());
@@ -212,6 +235,11 @@ void addCompile(CLI::App &app, Action &action) {
                    "write a stage as text instead of a package: lfm2, kernel, "
                    "llvm, asm or halide-stmt")
       ->check(CLI::IsMember({"lfm2", "kernel", "llvm", "asm", "halide-stmt"}));
+  CLI::Option *verify = command->add_flag(
+      "--verify,!--no-verify", flags->verify,
+      "run the package and put figures of its quality in NAME.json: against "
+      "the reference executor and, quantized, the checkpoint (without the "
+      "former for quantized models of up to 64 M parameters)");
   command->add_flag("--force", flags->force,
                     "replace the output directory whatever it contains");
   command
@@ -228,7 +256,8 @@ void addCompile(CLI::App &app, Action &action) {
   command->add_option("--report", flags->report,
                       "with --quant auto: SVG file for a plot of divergence "
                       "over bytes");
-  command->callback([flags, &action] {
+  command->callback([flags, verify, &action] {
+    flags->choseVerify = verify->count();
     checkMix(*flags);
     action = [flags] { return compile(*flags); };
   });

@@ -92,6 +92,50 @@ Error scorePiece(LogitReader &model, LogitReader *reference,
 
 } // namespace
 
+Expected<Evaluation> evaluateRuns(const Model &model, const Model *reference,
+                                  ArrayRef<std::vector<int32_t>> runs,
+                                  const EvaluationOptions &options) {
+  int64_t longest = 0;
+  for (const std::vector<int32_t> &run : runs)
+    longest = std::max(longest, int64_t(run.size()) - 1);
+  int64_t rows = std::min<int64_t>(model.info.max_prefill, longest);
+  LogitReader reader, referenceReader;
+  for (auto [which, into] :
+       {std::pair{&model, &reader}, std::pair{reference, &referenceReader}}) {
+    if (!which)
+      continue;
+    if (longest > which->info.max_context)
+      return makeError("{}: runs of {} tokens do not fit the context of {}",
+                       which->info.name, longest, which->info.max_context);
+    if (Error error = into->open(*which, options.threads, rows))
+      return error;
+  }
+  Evaluation result;
+  result.runs = int64_t(runs.size());
+  parallel::strategy = hardware_concurrency(unsigned(options.threads));
+  Progress progress;
+  for (size_t run = 0; run < runs.size(); ++run) {
+    progress.update("runs", run, runs.size());
+    ArrayRef<int32_t> all(runs[run]);
+    reader.restart();
+    if (reference)
+      referenceReader.restart();
+    // The last token is predicted, not read.
+    const int64_t length = int64_t(all.size()) - 1;
+    for (int64_t at = 0; at < length; at += rows) {
+      size_t n = size_t(std::min(rows, length - at));
+      if (Error error = scorePiece(
+              reader, reference ? &referenceReader : nullptr, all.slice(at, n),
+              all.slice(at + 1, n), result.tokens + at, options.topK, result))
+        return error;
+    }
+    result.tokens += length;
+  }
+  result.nll /= double(result.tokens);
+  result.referenceNll /= double(result.tokens);
+  return result;
+}
+
 Expected<Evaluation> evaluateText(const Model &model, const Model *reference,
                                   StringRef text, StringRef name,
                                   const EvaluationOptions &options) {
@@ -103,49 +147,18 @@ Expected<Evaluation> evaluateText(const Model &model, const Model *reference,
   if (reference)
     if (Error error = checkReference(model, *reference, *ids, text, name))
       return error;
-  int64_t rows = std::min<int64_t>(model.info.max_prefill, options.length);
-  LogitReader reader, referenceReader;
-  for (auto [which, into] :
-       {std::pair{&model, &reader}, std::pair{reference, &referenceReader}}) {
-    if (!which)
-      continue;
-    if (options.length > which->info.max_context)
-      return makeError("{}: runs of {} tokens do not fit the context of {}",
-                       which->info.name, options.length,
-                       which->info.max_context);
-    if (Error error = into->open(*which, options.threads, rows))
-      return error;
-  }
-  int64_t length = options.length, available = int64_t(ids->size()) / length;
-  Evaluation result;
-  result.runs = options.runs ? std::min(options.runs, available) : available;
-  if (result.runs == 0)
+  int64_t length = options.length, count = int64_t(ids->size()) / length;
+  if (options.runs)
+    count = std::min(options.runs, count);
+  if (count == 0)
     return makeError("{} has {} tokens, too few for a run of {}", name,
                      ids->size(), length);
-  result.tokens = result.runs * length;
-  parallel::strategy = hardware_concurrency(unsigned(options.threads));
-  Progress progress;
-  for (int64_t run = 0; run < result.runs; ++run) {
-    progress.update("runs", run, result.runs);
-    std::vector<int32_t> tokens = {model.info.bos};
+  std::vector<std::vector<int32_t>> runs(count, {model.info.bos});
+  for (int64_t run = 0; run < count; ++run) {
     auto begin = ids->begin() + run * length;
-    tokens.insert(tokens.end(), begin, begin + length);
-    reader.restart();
-    if (reference)
-      referenceReader.restart();
-    // The last token is predicted, not read.
-    for (int64_t at = 0; at < length; at += rows) {
-      size_t n = size_t(std::min(rows, length - at));
-      ArrayRef<int32_t> all(tokens);
-      if (Error error = scorePiece(
-              reader, reference ? &referenceReader : nullptr, all.slice(at, n),
-              all.slice(at + 1, n), run * length + at, options.topK, result))
-        return error;
-    }
+    runs[run].insert(runs[run].end(), begin, begin + length);
   }
-  result.nll /= double(result.tokens);
-  result.referenceNll /= double(result.tokens);
-  return result;
+  return evaluateRuns(model, reference, runs, options);
 }
 
 Json Evaluation::json(const Model *reference) const {

@@ -64,6 +64,14 @@ llvm::Expected<Evaluation>
 evaluateText(const Model &model, const Model *reference, llvm::StringRef text,
              llvm::StringRef name, const EvaluationOptions &options);
 
+/// The same for `runs` of tokens of any lengths; each starts with the token
+/// that begins a text, which is read and not scored. `options` without runs and
+/// length.
+llvm::Expected<Evaluation>
+evaluateRuns(const Model &model, const Model *reference,
+             llvm::ArrayRef<std::vector<int32_t>> runs,
+             const EvaluationOptions &options);
+
 } // namespace lfmc::cli
 
 #endif // LFMC_TOOLS_LFMC_EVALUATION_H
