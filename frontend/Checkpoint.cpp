@@ -2,6 +2,7 @@
 #include "frontend/Checkpoint.h"
 
 #include "frontend/Errors.h"
+#include "frontend/Experts.h"
 #include "frontend/GgufConfig.h"
 
 #include "llvm/ADT/StringSet.h"
@@ -74,9 +75,21 @@ std::vector<ExpectedTensor> expectedTensors(const ModelConfig &config) {
       add(base + "self_attn.out_proj.weight", {h, q}, i);
     }
     add(base + "ffn_norm.weight", {h}, i);
-    add(base + "feed_forward.w1.weight", {f, h}, i);
-    add(base + "feed_forward.w3.weight", {f, h}, i);
-    add(base + "feed_forward.w2.weight", {h, f}, i);
+    if (!config.hasExperts(i)) {
+      add(base + "feed_forward.w1.weight", {f, h}, i);
+      add(base + "feed_forward.w3.weight", {f, h}, i);
+      add(base + "feed_forward.w2.weight", {h, f}, i);
+      continue;
+    }
+    int64_t width = config.expertWidth;
+    add(base + "feed_forward.gate.weight", {config.numExperts, h}, i);
+    if (config.expertBias)
+      add(base + "feed_forward.expert_bias", {config.numExperts}, i);
+    for (int64_t e = 0; e < config.numExperts; ++e) {
+      add(expertTensor(i, e, "w1"), {width, h}, i);
+      add(expertTensor(i, e, "w3"), {width, h}, i);
+      add(expertTensor(i, e, "w2"), {h, width}, i);
+    }
   }
   add("model.embedding_norm.weight", {h}, -1);
   if (!config.tieEmbeddings)
@@ -105,7 +118,7 @@ Error Checkpoint::findPrefix() {
     for (const TensorInfo &info : safeTensors.tensors())
       if (StringRef(info.name).ends_with("embed_tokens.weight"))
         return makeError("{}: no tensor 'model.embed_tokens.weight', but {}: "
-                         "not a dense LFM2 text model",
+                         "not an LFM2 text model",
                          inQuotes(path), inQuotes(info.name));
     return makeError("{}: no tensor 'model.embed_tokens.weight'",
                      inQuotes(path));
@@ -117,7 +130,8 @@ Error Checkpoint::findPrefix() {
 Error Checkpoint::takeFfnWidth() {
   constexpr StringLiteral name = "model.layers.0.feed_forward.w1.weight";
   const TensorInfo *w1 = find(name);
-  if (!w1) // checkTensors names it, for which any width will do.
+  if (!w1 || modelConfig.hasExperts(
+                 0)) // checkTensors names it, for which any width will do.
     return Error::success();
   if (w1->shape.size() != 2 || w1->shape[0] < 1 ||
       w1->shape[1] != modelConfig.hiddenSize)
@@ -222,6 +236,8 @@ Expected<Checkpoint> Checkpoint::open(StringRef path) {
   if (!result)
     return result.takeError();
   if (Error error = result->findPrefix())
+    return std::move(error);
+  if (Error error = splitExperts(result->safeTensors, result->modelConfig))
     return std::move(error);
   if (Error error = result->takeFfnWidth())
     return std::move(error);

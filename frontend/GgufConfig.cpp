@@ -30,6 +30,12 @@ constexpr Renamed configKeys[] = {
     {"lfm2.rope.freq_base", "rope_theta"},
     {"lfm2.shortconv.l_cache", "conv_L_cache"},
     {"lfm2.context_length", "max_position_embeddings"},
+    {"lfm2.expert_count", "num_experts"},
+    {"lfm2.expert_used_count", "num_experts_per_tok"},
+    {"lfm2.expert_feed_forward_length", "moe_intermediate_size"},
+    {"lfm2.leading_dense_block_count", "num_dense_layers"},
+    {"lfm2.expert_weights_scale", "routed_scaling_factor"},
+    {"lfm2.expert_weights_norm", "norm_topk_prob"},
     {"tokenizer.ggml.bos_token_id", "bos_token_id"},
     {"tokenizer.ggml.padding_token_id", "pad_token_id"},
     {"tokenizer.ggml.eos_token_id", "eos_token_id"}};
@@ -47,20 +53,30 @@ constexpr Renamed modelTensors[] = {
     {"output_norm", "model.embedding_norm"}, // as early converters called it
     {"output", "lm_head"}};
 
-constexpr Renamed layerTensors[] = {{"attn_norm", "operator_norm"},
-                                    {"shortconv.in_proj", "conv.in_proj"},
-                                    {"shortconv.conv", "conv.conv"},
-                                    {"shortconv.out_proj", "conv.out_proj"},
-                                    {"attn_q", "self_attn.q_proj"},
-                                    {"attn_k", "self_attn.k_proj"},
-                                    {"attn_v", "self_attn.v_proj"},
-                                    {"attn_q_norm", "self_attn.q_layernorm"},
-                                    {"attn_k_norm", "self_attn.k_layernorm"},
-                                    {"attn_output", "self_attn.out_proj"},
-                                    {"ffn_norm", "ffn_norm"},
-                                    {"ffn_gate", "feed_forward.w1"},
-                                    {"ffn_up", "feed_forward.w3"},
-                                    {"ffn_down", "feed_forward.w2"}};
+constexpr Renamed layerTensors[] = {
+    {"attn_norm", "operator_norm"},
+    {"shortconv.in_proj", "conv.in_proj"},
+    {"shortconv.conv", "conv.conv"},
+    {"shortconv.out_proj", "conv.out_proj"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_q_norm", "self_attn.q_layernorm"},
+    {"attn_k_norm", "self_attn.k_layernorm"},
+    {"attn_output", "self_attn.out_proj"},
+    {"ffn_norm", "ffn_norm"},
+    {"ffn_gate", "feed_forward.w1"},
+    {"ffn_up", "feed_forward.w3"},
+    {"ffn_down", "feed_forward.w2"},
+    {"ffn_gate_inp", "feed_forward.gate"},
+    // All experts in one; see splitExperts.
+    {"ffn_gate_exps", "feed_forward.experts.w1"},
+    {"ffn_up_exps", "feed_forward.experts.w3"},
+    {"ffn_down_exps", "feed_forward.experts.w2"}};
+
+// Architecture of mixtures of experts; its keys are those of lfm2.
+constexpr StringLiteral expertsArchitecture = "lfm2moe";
+constexpr const char *expertCountKey = "lfm2.expert_count";
 
 /// `object`'s members under the keys of a Hugging Face file.
 json renamed(const json &object, ArrayRef<Renamed> rows) {
@@ -87,7 +103,6 @@ std::string withOwnKeys(std::string text) {
 
 StringRef describeArchitecture(StringRef name) {
   return StringSwitch<StringRef>(name)
-      .Case("lfm2moe", " (mixture of experts)")
       .Case("clip", " (the encoder of a multimodal model)")
       .Default("");
 }
@@ -96,10 +111,11 @@ void checkArchitecture(JsonFields &fields) {
   auto name = fields.string({"general.architecture"});
   if (!name)
     return fields.fail("no 'general.architecture', expected \"lfm2\"");
-  if (*name != "lfm2")
+  bool experts = *name == expertsArchitecture;
+  if (*name != "lfm2" && !experts)
     return fields.fail(fmt::format(
-        "'general.architecture' is {}{}, expected 'lfm2'", inQuotes(*name),
-        std::string_view(describeArchitecture(*name))));
+        "'general.architecture' is {}{}, expected 'lfm2' or 'lfm2moe'",
+        inQuotes(*name), std::string_view(describeArchitecture(*name))));
   if (auto parts = fields.integer({"split.count"}, 0, UINT16_MAX);
       parts && *parts > 1)
     return fields.fail(fmt::format("the file is one of {} parts of a model: "
@@ -109,7 +125,11 @@ void checkArchitecture(JsonFields &fields) {
     return fields.fail("'lfm2.attention.causal' is false: bidirectional models "
                        "are not supported");
   fields.integer({"lfm2.attention.sliding_window"}, 0, 0);
-  fields.integer({"lfm2.expert_count"}, 0, 0);
+  constexpr int64_t sigmoid = 2;
+  if (experts)
+    fields.integer({"lfm2.expert_gating_func"}, sigmoid, sigmoid);
+  else
+    fields.integer({expertCountKey}, 0, 0);
   auto scaling = fields.string({"lfm2.rope.scaling.type"});
   if (scaling && *scaling != "none")
     fields.fail(fmt::format("'lfm2.rope.scaling.type' is {}, expected 'none'",
@@ -147,14 +167,12 @@ void readLayers(JsonFields &fields, json &config) {
   config["layer_types"] = std::move(types);
 }
 
-} // namespace
-
-Expected<ModelConfig> ggufConfig(const GgufHeader &header, StringRef path) {
-  const json &metadata = header.metadata;
+Expected<ModelConfig> readConfig(const GgufHeader &header, const json &metadata,
+                                 bool experts, StringRef path) {
   JsonFields fields(metadata, path);
   checkArchitecture(fields);
   json config = renamed(metadata, configKeys);
-  config["model_type"] = "lfm2";
+  config["model_type"] = experts ? "lfm2_moe" : "lfm2";
   config["block_auto_adjust_ff_dim"] = false; // the width is the final one
   if (!config.contains("vocab_size"))
     if (const json *tokens = fields.find({"tokenizer.ggml.tokens"}))
@@ -174,6 +192,7 @@ Expected<ModelConfig> ggufConfig(const GgufHeader &header, StringRef path) {
     });
   };
   config["conv_bias"] = has("shortconv.conv.bias");
+  config["use_expert_bias"] = has(".exp_probs_b.bias");
   config["tie_word_embeddings"] =
       none_of(header.tensors, [](const TensorInfo &info) {
         return info.name == "output.weight";
@@ -194,6 +213,27 @@ Expected<ModelConfig> ggufConfig(const GgufHeader &header, StringRef path) {
   return result;
 }
 
+} // namespace
+
+Expected<ModelConfig> ggufConfig(const GgufHeader &header, StringRef path) {
+  auto name = header.metadata.find("general.architecture");
+  if (name == header.metadata.end() || *name != expertsArchitecture.str())
+    return readConfig(header, header.metadata, false, path);
+  json metadata = json::object();
+  for (const auto &[key, value] : header.metadata.items()) {
+    StringRef rest = key;
+    bool own = rest.consume_front((expertsArchitecture + ".").str());
+    metadata[own ? "lfm2." + rest.str() : key] = value;
+  }
+  auto config = readConfig(header, metadata, true, path);
+  if (config)
+    return config;
+  std::string text = toString(config.takeError());
+  for (size_t at = 0; (at = text.find("'lfm2.", at)) != std::string::npos;)
+    text.insert(at += 5, "moe");
+  return makeError("{}", text);
+}
+
 // "blk.3.attn_q.weight" → "model.layers.3.self_attn.q_proj.weight".
 static std::string canonicalName(StringRef name) {
   auto [stem, suffix] = name.rsplit('.');
@@ -205,10 +245,13 @@ static std::string canonicalName(StringRef name) {
     return fmt::format("{}.{}", known, std::string_view(suffix));
   unsigned layer;
   if (stem.consume_front("blk.") && !stem.consumeInteger(10, layer) &&
-      stem.consume_front("."))
+      stem.consume_front(".")) {
+    if (stem == "exp_probs_b")
+      return fmt::format("model.layers.{}.feed_forward.expert_bias", layer);
     if (const char *known = find(layerTensors, stem))
       return fmt::format("model.layers.{}.{}.{}", layer, known,
                          std::string_view(suffix));
+  }
   return name.str();
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GGUF files of architecture lfm2, as llama.cpp's converter writes them, in the
-// terms of the Hugging Face checkpoint that they were made of.
+// GGUF files of the architectures lfm2 and lfm2moe, as llama.cpp's converter
+// writes them, in the terms of the Hugging Face checkpoint that they were made
+// of.
 #ifndef LFMC_FRONTEND_GGUFCONFIG_H
 #define LFMC_FRONTEND_GGUFCONFIG_H
 

@@ -147,12 +147,40 @@ private:
     x = arith::AddFOp::create(builder, loc, x, mixed);
 
     n = norm(x, symbol("ffn_norm"));
-    Value gate = linear(n, symbol("w1")), up = linear(n, symbol("w3"));
-    at(".feed_forward");
-    Value hidden = SwigluOp::create(builder, loc, gate.getType(), gate, up);
-    Value down = linear(hidden, symbol("w2"));
+    Value down;
+    if (config.hasExperts(i)) {
+      down = experts(i, n);
+    } else {
+      Value gate = linear(n, symbol("w1")), up = linear(n, symbol("w3"));
+      at(".feed_forward");
+      Value hidden = SwigluOp::create(builder, loc, gate.getType(), gate, up);
+      down = linear(hidden, symbol("w2"));
+    }
     at("");
     return arith::AddFOp::create(builder, loc, x, down);
+  }
+
+  Value experts(int64_t i, Value n) {
+    auto symbol = [i](const char *name) { return layerSymbol(i, name); };
+    int64_t topK = config.expertsPerToken;
+    Value logits = linear(n, symbol("router"));
+    Value bias = config.expertBias ? param(symbol("expert_bias")) : Value();
+    auto choice = RankedTensorType::get({tokens, topK}, builder.getI32Type());
+    auto route = RouteOp::create(builder, loc, choice, rowsType(topK), logits,
+                                 bias, builder.getI64IntegerAttr(topK),
+                                 config.normalizeExperts ? builder.getUnitAttr()
+                                                         : UnitAttr(),
+                                 builder.getF64FloatAttr(config.expertScaling));
+    int64_t count = config.numExperts;
+    Value weight = param(symbol("experts_w13"));
+    Value hidden =
+        ExpertsOp::create(builder, loc, rowsType(topK * config.expertWidth), n,
+                          weight, route.getExperts(), route.getWeights(),
+                          /*residual=*/Value(), count, Activation::Swiglu);
+    weight = param(symbol("experts_w2"));
+    return ExpertsOp::create(builder, loc, rowsType(config.hiddenSize), hidden,
+                             weight, route.getExperts(), /*scales=*/Value(),
+                             /*residual=*/Value(), count, Activation::None);
   }
 
   Value shortConv(int64_t i, Value n) {
@@ -236,7 +264,7 @@ OwningOpRef<ModuleOp> import(MLIRContext &context, const ModelConfig &config,
                        << " (the context)";
     return {};
   }
-  if (config.ffnWidth < 1) {
+  if (config.ffnWidth < 1 && !config.hasExperts(0)) {
     emitError(unknown) << "the config names no feed-forward width";
     return {};
   }
@@ -308,15 +336,19 @@ static llvm::ArrayRef<llvm::StringLiteral> stackOf(llvm::StringRef tensor) {
 OwningOpRef<ModuleOp> importLfm2(MLIRContext &context,
                                  const Checkpoint &checkpoint,
                                  const ImportOptions &options) {
-  auto kindOf = [&](llvm::StringRef tensor) {
-    StoredKind kind = nearestKind(checkpoint.find(tensor)->dtype);
+  auto kindOf = [&](llvm::ArrayRef<std::string> tensors) {
+    auto kindOfOne = [&](const std::string &name) {
+      return nearestKind(checkpoint.find(name)->dtype);
+    };
+    StoredKind kind = kindOfOne(tensors.front());
+    for (const std::string &other : tensors.drop_front())
+      kind = wider(kind, kindOfOne(other));
+    llvm::StringRef tensor = tensors.front();
     llvm::ArrayRef<llvm::StringLiteral> stack = stackOf(tensor);
     for (llvm::StringRef member : stack)
       if (tensor.consume_back(member))
         for (llvm::StringRef other : stack)
-          kind = wider(
-              kind,
-              nearestKind(checkpoint.find((tensor + other).str())->dtype));
+          kind = wider(kind, kindOfOne((tensor + other).str()));
     return kind;
   };
   return import(context, checkpoint.config(), kindOf, options);
@@ -326,7 +358,8 @@ OwningOpRef<ModuleOp> importLfm2(MLIRContext &context,
                                  const ModelConfig &config, StoredKind kind,
                                  const ImportOptions &options) {
   return import(
-      context, config, [kind](llvm::StringRef) { return kind; }, options);
+      context, config, [kind](llvm::ArrayRef<std::string>) { return kind; },
+      options);
 }
 
 } // namespace lfmc

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/ImportSymbols.h"
 
+#include "frontend/Experts.h"
+
 using namespace mlir;
 using namespace lfmc::lfm2;
 
@@ -18,26 +20,31 @@ ImportSymbols::ImportSymbols(ModuleOp module, const ModelConfig &config,
   declareStates();
 }
 
-void ImportSymbols::matrix(std::string symbol, std::string tensor, int64_t rows,
-                           int64_t columns) {
-  StoredKind kind = options.weights.value_or(kindOf(tensor));
-  weight(std::move(symbol), std::move(tensor), {rows, columns}, kind);
+void ImportSymbols::stack(std::string symbol,
+                          llvm::ArrayRef<std::string> tensors, int64_t rows,
+                          int64_t columns) {
+  StoredKind kind = options.weights ? *options.weights : kindOf(tensors);
+  weight(std::move(symbol), tensors, {rows, columns}, kind);
 }
 
 void ImportSymbols::small(std::string symbol, std::string tensor,
                           llvm::ArrayRef<int64_t> shape) {
-  weight(std::move(symbol), std::move(tensor), shape, StoredKind::F32);
+  weight(std::move(symbol), tensor, shape, StoredKind::F32);
 }
 
-void ImportSymbols::weight(std::string symbol, std::string tensor,
+void ImportSymbols::weight(std::string symbol,
+                           llvm::ArrayRef<std::string> tensors,
                            llvm::ArrayRef<int64_t> shape, StoredKind kind) {
   MLIRContext *context = builder.getContext();
   constexpr int64_t block = 32; // of GGUF's types
   auto encoding = StoredAttr::get(
       context, kind, kind >= StoredKind::Q8 ? block : 0, PanelsAttr());
   auto type = RankedTensorType::get(shape, builder.getF32Type(), encoding);
-  Location loc = NameLoc::get(builder.getStringAttr(tensor));
-  auto source = SourceAttr::get(context, {builder.getStringAttr(tensor)});
+  Location loc = NameLoc::get(builder.getStringAttr(tensors.front()));
+  llvm::SmallVector<StringAttr> names;
+  for (const std::string &tensor : tensors)
+    names.push_back(builder.getStringAttr(tensor));
+  auto source = SourceAttr::get(context, names);
   WeightOp::create(builder, loc, builder.getStringAttr(symbol),
                    TypeAttr::get(type), source, /*offset=*/IntegerAttr(),
                    /*sym_visibility=*/StringAttr());
@@ -81,9 +88,29 @@ void ImportSymbols::declareLayer(int64_t i) {
   }
   base = fmt::format("model.layers.{}.", i);
   small(symbol("ffn_norm"), base + "ffn_norm.weight", {h});
+  if (config.hasExperts(i))
+    return declareExperts(i);
   matrix(symbol("w1"), base + "feed_forward.w1.weight", f, h);
   matrix(symbol("w3"), base + "feed_forward.w3.weight", f, h);
   matrix(symbol("w2"), base + "feed_forward.w2.weight", h, f);
+}
+
+/// All experts of a layer are two weights: gates and up projections, and down
+/// projections. The router decides between experts that may be close: f32.
+void ImportSymbols::declareExperts(int64_t i) {
+  int64_t experts = config.numExperts, h = config.hiddenSize;
+  std::string base = fmt::format("model.layers.{}.feed_forward.", i);
+  small(layerSymbol(i, "router"), base + "gate.weight", {experts, h});
+  if (config.expertBias)
+    small(layerSymbol(i, "expert_bias"), base + "expert_bias", {experts});
+  std::vector<std::string> up, down;
+  for (const char *name : {"w1", "w3"})
+    for (int64_t e = 0; e < experts; ++e)
+      up.push_back(expertTensor(i, e, name));
+  for (int64_t e = 0; e < experts; ++e)
+    down.push_back(expertTensor(i, e, "w2"));
+  stack(layerSymbol(i, "experts_w13"), up, 2 * experts * config.expertWidth, h);
+  stack(layerSymbol(i, "experts_w2"), down, experts * h, config.expertWidth);
 }
 
 void ImportSymbols::declareStates() {

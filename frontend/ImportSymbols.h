@@ -14,8 +14,10 @@
 
 namespace lfmc {
 
-/// Element format of a tensor in the checkpoint, by canonical name.
-using KindOf = llvm::function_ref<lfm2::StoredKind(llvm::StringRef tensor)>;
+/// Element format that loses nothing of these tensors of the checkpoint, given
+/// by canonical names.
+using KindOf =
+    llvm::function_ref<lfm2::StoredKind(llvm::ArrayRef<std::string> tensors)>;
 
 /// Symbol of a layer's weight or state: "l3.in_proj".
 std::string layerSymbol(int64_t layer, llvm::StringRef name);
@@ -44,13 +46,19 @@ public:
 
 private:
   void matrix(std::string symbol, std::string tensor, int64_t rows,
-              int64_t columns);
+              int64_t columns) {
+    stack(std::move(symbol), tensor, rows, columns);
+  }
+  /// A matrix made of several, by rows.
+  void stack(std::string symbol, llvm::ArrayRef<std::string> tensors,
+             int64_t rows, int64_t columns);
   void small(std::string symbol, std::string tensor,
              llvm::ArrayRef<int64_t> shape);
-  void weight(std::string symbol, std::string tensor,
+  void weight(std::string symbol, llvm::ArrayRef<std::string> tensors,
               llvm::ArrayRef<int64_t> shape, lfm2::StoredKind kind);
   void declareWeights();
   void declareLayer(int64_t layer);
+  void declareExperts(int64_t layer);
   void declareStates();
   void state(int64_t layer, llvm::StringRef name, mlir::RankedTensorType type,
              bool perToken);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/ModelConfig.h"
+#include "frontend/Experts.h"
 
 #include "frontend/GgufConfig.h"
 #include "frontend/Json.h"
@@ -35,23 +36,29 @@ bool isIndex(const json &value, int64_t size) {
 /// Relatives of LFM2 that would be miscompiled if taken for it.
 StringRef describeModelType(StringRef type) {
   return StringSwitch<StringRef>(type)
-      .Case("lfm2_moe", " (mixture of experts)")
       .Case("lfm2_vl", " (vision-language)")
       .Cases({"lfm2_audio", "lfm2-audio"}, " (audio)")
       .Cases({"lfm3", "lfm3_vl"}, " (another architecture)")
       .Default("");
 }
 
-void checkModelType(JsonFields &fields) {
-  const json *type = fields.find({"model_type"});
-  if (!type)
-    return fields.fail("no 'model_type', expected \"lfm2\"");
+/// Whether the model is a mixture of experts.
+bool checkModelType(JsonFields &fields) {
   auto name = fields.string({"model_type"});
-  if (name && *name != "lfm2")
-    return fields.fail(fmt::format(
-        "model_type {}{} is not supported, expected 'lfm2'", inQuotes(*name),
-        std::string_view(describeModelType(*name))));
+  bool experts = name == "lfm2_moe";
+  if (!fields.has("model_type"))
+    fields.fail("no 'model_type', expected \"lfm2\"");
+  else if (name && *name != "lfm2" && !experts)
+    fields.fail(fmt::format("model_type {}{} is not supported, expected 'lfm2' "
+                            "or 'lfm2_moe'",
+                            inQuotes(*name),
+                            std::string_view(describeModelType(*name))));
+  return experts;
+}
 
+void checkArchitecture(JsonFields &fields, bool experts) {
+  const char *causal = experts ? "Lfm2MoeForCausalLM" : "Lfm2ForCausalLM";
+  const char *base = experts ? "Lfm2MoeModel" : "Lfm2Model";
   if (const json *architectures = fields.find({"architectures"})) {
     if (!architectures->is_array())
       return fields.fail("'architectures' is " + jsonText(*architectures) +
@@ -59,9 +66,10 @@ void checkModelType(JsonFields &fields) {
     // The bidirectional encoders have model_type lfm2 too: only the class name
     // tells them apart.
     for (const json &entry : *architectures)
-      if (entry != "Lfm2ForCausalLM" && entry != "Lfm2Model")
-        return fields.fail("architecture " + jsonText(entry) +
-                           " is not supported, expected \"Lfm2ForCausalLM\"");
+      if (entry != causal && entry != base)
+        return fields.fail(
+            fmt::format("architecture {} is not supported, expected \"{}\"",
+                        jsonText(entry), causal));
   }
   if (const json *quantization = fields.find({"quantization_config"}))
     return fields.fail(
@@ -117,6 +125,11 @@ void readLayerTypes(JsonFields &fields, ModelConfig &config) {
 }
 
 void readFfnWidth(JsonFields &fields, ModelConfig &config) {
+  if (config.numExperts) { // never adjusted
+    config.ffnWidth =
+        fields.integer({"intermediate_size"}, 1, maxFfnWidth).value_or(0);
+    return;
+  }
   // Both keys may be present, intermediate_size even already adjusted:
   // block_ff_dim wins.
   auto width =
@@ -272,7 +285,8 @@ Expected<ModelConfig> ModelConfig::parse(const json &config, StringRef where,
                                          StringRef generationWhere) {
   ModelConfig result;
   JsonFields fields(config, where);
-  checkModelType(fields);
+  bool experts = checkModelType(fields);
+  checkArchitecture(fields, experts);
   result.vocabSize = fields.required({"vocab_size"}, 1, maxVocab);
   result.hiddenSize = fields.required({"hidden_size"}, 1, maxWidth);
   result.numLayers = fields.required({"num_hidden_layers"}, 1, 1024);
@@ -288,6 +302,8 @@ Expected<ModelConfig> ModelConfig::parse(const json &config, StringRef where,
           .value_or(128000);
   if (!fields.failed()) {
     readLayerTypes(fields, result);
+    if (experts)
+      readExperts(fields, result);
     readFfnWidth(fields, result);
     readRope(fields, result);
     result.bos = readToken(fields, "bos_token_id", result.vocabSize);
@@ -342,17 +358,22 @@ int64_t ModelConfig::numConvLayers() const {
 
 int64_t ModelConfig::parameterCount() const {
   int64_t h = hiddenSize, q = numHeads * headDim, kv = numKvHeads * headDim;
-  int64_t common = 2 * h + 3 * h * ffnWidth;
   int64_t conv = 4 * h * h + convTaps * h + (convBias ? 5 * h : 0);
   int64_t attention = 2 * q * h + 2 * kv * h + 2 * headDim;
-  return vocabSize * h * (tieEmbeddings ? 1 : 2) + h +
-         numConvLayers() * (conv + common) +
-         numAttentionLayers() * (attention + common);
+  int64_t dense = 3 * h * ffnWidth;
+  int64_t sparse =
+      numExperts * (3 * h * expertWidth + h + (expertBias ? 1 : 0));
+  return vocabSize * h * (tieEmbeddings ? 1 : 2) + h + numConvLayers() * conv +
+         numAttentionLayers() * attention + numLayers * 2 * h +
+         (numLayers - numExpertLayers()) * dense + numExpertLayers() * sparse;
 }
 
 int64_t ModelConfig::tensorCount() const {
-  return 2 + (tieEmbeddings ? 0 : 1) + numConvLayers() * (convBias ? 11 : 8) +
-         numAttentionLayers() * 11;
+  // Two norms, three or six of a mixer; three of a dense block.
+  int64_t sparse = 3 * numExperts + 1 + (expertBias ? 1 : 0);
+  return 2 + (tieEmbeddings ? 0 : 1) + numConvLayers() * (convBias ? 8 : 5) +
+         numAttentionLayers() * 8 + (numLayers - numExpertLayers()) * 3 +
+         numExpertLayers() * sparse;
 }
 
 int64_t ModelConfig::kvElementsPerToken() const {

@@ -34,7 +34,8 @@ struct SamplingDefaults {
   int32_t doSample = -1;        // 0: greedy, 1: sample
 };
 
-/// A dense LFM2 model (model_type "lfm2").
+/// An LFM2 model: dense (model_type "lfm2") or a mixture of experts
+/// ("lfm2_moe").
 struct ModelConfig {
   int64_t vocabSize = 0;  // rows of the embedding, 1 .. 2^22
   int64_t hiddenSize = 0; // 1 .. 65536
@@ -48,6 +49,16 @@ struct ModelConfig {
   /// when the config names no width. Checkpoint replaces it by the width that
   /// the tensors have.
   int64_t ffnWidth = 0;
+  /// Mixture of experts: the layers from numDenseLayers on have numExperts
+  /// feed-forward blocks of expertWidth, of which a token takes
+  /// expertsPerToken.
+  int64_t numExperts = 0;       // 0: dense; 1 .. 1024
+  int64_t expertsPerToken = 0;  // 1 .. min(numExperts, 64)
+  int64_t expertWidth = 0;      // 1 .. 65536
+  int64_t numDenseLayers = 0;   // 0 .. numLayers
+  bool expertBias = false;      // added to the scores for the choice alone
+  bool normalizeExperts = true; // the chosen experts' weights add up to 1
+  double expertScaling = 1;     // of the weights, > 0 .. 1000
   int64_t convTaps = 3;  // conv_L_cache: taps of the short convolution, 2 .. 64
   bool convBias = false; // biases on in_proj, conv and out_proj
   double normEps = 1e-5; // > 0 .. 1; of all norms, q and k included
@@ -66,6 +77,12 @@ struct ModelConfig {
 
   int64_t numAttentionLayers() const;
   int64_t numConvLayers() const;
+  bool hasExperts(int64_t layer) const {
+    return numExperts && layer >= numDenseLayers;
+  }
+  int64_t numExpertLayers() const {
+    return numExperts ? numLayers - numDenseLayers : 0;
+  }
   /// Parameters, the tied head counted once. Needs ffnWidth.
   int64_t parameterCount() const;
   /// Tensors that the checkpoint should hold.

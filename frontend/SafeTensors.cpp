@@ -218,6 +218,46 @@ Expected<SafeTensors> SafeTensors::open(StringRef path) {
   return std::move(result);
 }
 
+Error SafeTensors::split(
+    function_ref<Expected<std::vector<Piece>>(StringRef, const TensorInfo &)>
+        pieces) {
+  std::vector<StringRef> names(infos.size());
+  for (const auto &entry : byName)
+    names[entry.second] = entry.first();
+  std::vector<TensorInfo> next;
+  StringMap<size_t> nextByName;
+  auto add = [&](StringRef name, TensorInfo info) -> Error {
+    auto [known, inserted] = nextByName.try_emplace(name, next.size());
+    if (!inserted)
+      return makeError("tensors {} and {} are the same: {}",
+                       inQuotes(next[known->second].name), inQuotes(info.name),
+                       inQuotes(name));
+    next.push_back(std::move(info));
+    return Error::success();
+  };
+  for (auto [name, info] : zip(names, infos)) {
+    auto parts = pieces(name, info);
+    if (!parts)
+      return parts.takeError();
+    if (parts->empty())
+      if (Error error = add(name, info))
+        return error;
+    uint64_t begin = info.begin;
+    for (Piece &piece : *parts) {
+      TensorInfo part = info;
+      part.name = std::move(piece.title);
+      part.shape = std::move(piece.shape);
+      part.begin = begin;
+      part.end = begin += info.numBytes() / parts->size();
+      if (Error error = add(piece.name, std::move(part)))
+        return error;
+    }
+  }
+  infos = std::move(next);
+  byName = std::move(nextByName);
+  return Error::success();
+}
+
 const TensorInfo *SafeTensors::find(StringRef name) const {
   auto it = byName.find(name);
   return it == byName.end() ? nullptr : &infos[it->second];

@@ -11,6 +11,7 @@
 #define LFMC_FRONTEND_SAFETENSORS_H
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -74,6 +75,19 @@ public:
   /// Opens `path`: a .safetensors file, an index (….safetensors.index.json), or
   /// a directory with model.safetensors or else model.safetensors.index.json.
   static llvm::Expected<SafeTensors> open(llvm::StringRef path);
+
+  /// A part of a tensor: what it is found by, what messages call it.
+  struct Piece {
+    std::string name, title;
+    std::vector<int64_t> shape;
+  };
+  /// Replaces each tensor for which `pieces(name, info)` gives some by them,
+  /// one after the other in its data, which they make up in equal parts. Fails
+  /// when a piece has the name of another tensor. Invalidates pointers to
+  /// TensorInfos.
+  llvm::Error split(llvm::function_ref<llvm::Expected<std::vector<Piece>>(
+                        llvm::StringRef, const TensorInfo &)>
+                        pieces);
 
   /// The tensor called `name`, or null.
   const TensorInfo *find(llvm::StringRef name) const;

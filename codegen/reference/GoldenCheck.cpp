@@ -41,6 +41,8 @@ std::vector<TapName> lfmc::tapNames(ModuleOp module) {
     names.push_back({"hidden.layer" + number, prefix + number});
     if (auto mixer = mixers.find(number); mixer != mixers.end())
       names.push_back({"operator_out.layer" + number, mixer->second});
+    names.push_back({"router." + number + ".logits",
+                     prefix + number + ".feed_forward.gate.weight"});
   }
   return names;
 }

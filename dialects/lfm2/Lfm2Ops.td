@@ -364,4 +364,6 @@ def Lfm2_SwigluOp : Lfm2_Op<"swiglu", [Pure, AllTypesMatch<["gate", "up", "resul
   let assemblyFormat = "$gate `,` $up attr-dict `:` type($gate)";
 }
 
+include "dialects/lfm2/ExpertOps.td"
+
 #endif // LFMC_DIALECTS_LFM2_OPS_TD

@@ -90,6 +90,7 @@ void populateLinear(mlir::RewritePatternSet &patterns);
 void populateShortConv(mlir::RewritePatternSet &patterns);
 void populateRope(mlir::RewritePatternSet &patterns);
 void populateAttention(mlir::RewritePatternSet &patterns);
+void populateExperts(mlir::RewritePatternSet &patterns);
 
 } // namespace lfmc::expand
 

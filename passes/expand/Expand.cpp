@@ -23,6 +23,7 @@ void lfmc::populateExpandPatterns(RewritePatternSet &patterns) {
   expand::populateShortConv(patterns);
   expand::populateRope(patterns);
   expand::populateAttention(patterns);
+  expand::populateExperts(patterns);
 }
 
 // Replaces the type of an encoded argument by the plain one that its casts

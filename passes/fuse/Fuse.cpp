@@ -13,7 +13,8 @@ static Value rowsOperand(Value value) {
   if (!op)
     return {};
   if (isa<lfm2::RmsNormOp, lfm2::LinearOp, lfm2::RopeOp, lfm2::SwigluOp,
-          lfm2::AttentionOp, lfm2::EmbedOp, arith::AddFOp, arith::MulFOp>(op))
+          lfm2::AttentionOp, lfm2::EmbedOp, lfm2::ExpertsOp, arith::AddFOp,
+          arith::MulFOp>(op))
     return op->getOperand(0);
   // Of these only the first result is rows, the others are state.
   if (isa<lfm2::ShortConvOp, lfm2::RopeCacheOp>(op) &&

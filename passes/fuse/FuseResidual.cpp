@@ -10,36 +10,37 @@ namespace lfmc {
 #include "passes/Passes.h.inc"
 } // namespace lfmc
 
-/// The linear that `value` comes from, if it can take up an addition in
-/// `block`.
-static lfm2::LinearOp matchLinear(Value value, Block *block) {
-  auto linear = value.getDefiningOp<lfm2::LinearOp>();
-  if (!linear || !linear->hasOneUse() || linear->getBlock() != block ||
-      linear.getResidual() || linear.getActivation() != lfm2::Activation::None)
-    return {};
-  return linear;
+/// Whether `op` is a linear, or those of experts, that can take up an addition
+/// in `block`.
+template <typename OpTy>
+static bool takes(OpTy op, Block *block) {
+  return op && op->hasOneUse() && op->getBlock() == block &&
+         !op.getResidual() && op.getActivation() == lfm2::Activation::None;
+}
+
+static bool takesAddition(Value value, Block *block) {
+  return takes(value.getDefiningOp<lfm2::LinearOp>(), block) ||
+         takes(value.getDefiningOp<lfm2::ExpertsOp>(), block);
 }
 
 static LogicalResult fuseResidual(arith::AddFOp add, RewriterBase &rewriter) {
-  Value residual = add.getLhs();
-  lfm2::LinearOp linear = matchLinear(add.getRhs(), add->getBlock());
-  if (!linear) {
-    residual = add.getRhs();
-    linear = matchLinear(add.getLhs(), add->getBlock());
-  }
-  if (!linear)
+  Value residual = add.getLhs(), sum = add.getRhs();
+  if (!takesAddition(sum, add->getBlock()))
+    std::swap(residual, sum);
+  if (!takesAddition(sum, add->getBlock()))
     return failure();
 
-  // The residual may be computed after the linear: meet at the addition.
+  // The residual may be computed after the op: meet at the addition.
   rewriter.setInsertionPoint(add);
-  Location loc = rewriter.getFusedLoc({linear.getLoc(), add.getLoc()});
-  rewriter
-      .replaceOpWithNewOp<lfm2::LinearOp>(
-          add, linear.getType(), linear.getX(), linear.getWeight(),
-          linear.getBias(), linear.getNorm(), residual, linear.getEpsAttr(),
-          linear.getActivationAttr())
-      ->setLoc(loc);
-  rewriter.eraseOp(linear);
+  Operation *op = sum.getDefiningOp();
+  Operation *fused = rewriter.clone(*op);
+  if (auto linear = dyn_cast<lfm2::LinearOp>(fused))
+    linear.getResidualMutable().assign(residual);
+  else
+    cast<lfm2::ExpertsOp>(fused).getResidualMutable().assign(residual);
+  fused->setLoc(rewriter.getFusedLoc({op->getLoc(), add.getLoc()}));
+  rewriter.replaceOp(add, fused);
+  rewriter.eraseOp(op);
   return success();
 }
 

@@ -71,7 +71,8 @@ TEST_P(Reference, EqualsTransformers) {
 }
 
 // Five prompts and plong: 6 comparisons of logits, 2 of decode with goldens and
-// 2 with prefill, 2 hidden rows, and 2 (fused: 1) for each layer.
+// 2 with prefill, 2 hidden rows, and 2 (fused: 1) for each layer; the logits of
+// each router.
 INSTANTIATE_TEST_SUITE_P(
     Checkpoints, Reference,
     ::testing::Values(
@@ -84,7 +85,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"dense-b-bf16-sharded", "dense-b-bf16.safetensors", false, 3, 65,
              23},
         Case{"dense-b-bf16-legacycfg", "dense-b-bf16.safetensors", true, 3, 65,
-             17}));
+             17},
+        Case{"moe-8e-bf16-biasf32", "moe-8e-bf16-biasf32.safetensors", false, 0,
+             0, 25},
+        Case{"moe-32e-bf16", "moe-32e-bf16.safetensors", true, 3, 65, 17}));
 
 TEST(ReferenceModel, RefusesWhatDoesNotFit) {
   std::string data = LFMC_TEST_DATA;

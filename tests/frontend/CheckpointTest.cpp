@@ -40,10 +40,12 @@ TEST_P(Variants, OpensWithEveryTensorOfTheManifest) {
   EXPECT_TRUE(checkpoint->config().notes.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Dense, Variants,
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Variants,
                          testing::Values("dense-a-bf16", "dense-b-bf16",
                                          "dense-b-f32", "dense-b-bf16-sharded",
-                                         "dense-b-bf16-legacycfg"));
+                                         "dense-b-bf16-legacycfg",
+                                         "moe-8e-bf16-biasf32",
+                                         "moe-32e-bf16"));
 
 TEST(Checkpoint, ShardsHoldTheSameBytes) {
   auto single = Checkpoint::open(dataDir + "dense-b-bf16");

@@ -229,7 +229,7 @@ std::vector<Case> modelCases() {
       {"OtherArchitecture", setTo("general.architecture", "llama"),
        "'general.architecture' is 'llama', expected 'lfm2'"},
       {"MixtureOfExperts", setTo("general.architecture", "lfm2moe"),
-       "'lfm2moe' (mixture of experts), expected 'lfm2'"},
+       "no 'lfm2moe.expert_count'"},
       {"NoArchitecture", without("general.architecture"),
        "no 'general.architecture'"},
       {"OnePart", setTo("split.count", uint16_t(3)), "one of 3 parts"},

@@ -114,7 +114,7 @@ std::vector<Case> configFileCases() {
 std::vector<Case> configValueCases() {
   std::vector<Case> cases{
       set("ModelTypeMoe", "model_type", "\"lfm2_moe\"",
-          {"model_type 'lfm2_moe' (mixture of experts) is not supported"}),
+          {"architecture \"Lfm2ForCausalLM\" is not supported"}),
       set("ModelTypeVision", "model_type", "\"lfm2_vl\"", {"'lfm2_vl'"}),
       set("ModelTypeLfm3", "model_type", "\"lfm3\"",
           {"'lfm3'", "expected 'lfm2'"}),
