@@ -75,6 +75,7 @@ std::string cachePath(const CodegenOptions &options,
     return "";
   uint64_t key = llvm::xxh3_64bits(
       (options.target->name + "\n" + options.target->halide + "\n" +
+       options.target->cpu + "\n" + options.target->features + "\n" +
        llvm::Twine(kernelVersion))
           .str());
   llvm::SmallString<128> path(options.cacheDir);

@@ -21,11 +21,51 @@ struct Tile {
   int64_t tokens;
 };
 
+int64_t panelRows(int64_t n, int64_t most, bool swiglu) {
+  return swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
+                : dividingPowerOfTwo(n, most);
+}
+
+/// Rows of the panels that smmla reads: with four, sums of 2 x 2 fill half of
+/// the registers.
+constexpr int64_t matrixRows = 16;
+
+/// Whether the quantized rows `x` of a prompt lie in quads: its linears then
+/// multiply four tokens together, by smmla. All readers must be able to.
+bool inQuads(Value x, const Target &target) {
+  if (!(target.cpuFeatures & LFM_CPU_ARM_I8MM) ||
+      cast<RankedTensorType>(x.getType()).getDimSize(0) == 1 ||
+      !isa_and_nonnull<lfm2::QuantizedAttr>(
+          cast<RankedTensorType>(x.getType()).getEncoding()))
+    return false;
+  // Rewritten already, before its users.
+  if (auto call = x.getDefiningOp<kernel::CallOp>()) {
+    auto decl = SymbolTable::lookupNearestSymbolFrom<kernel::DeclOp>(
+        call, call.getCalleeAttr());
+    return decl && decl.getParams().get("quads");
+  }
+  return llvm::all_of(x.getUsers(), [](Operation *user) {
+    auto linear = dyn_cast<lfm2::LinearOp>(user);
+    return linear &&
+           panelRows(cast<RankedTensorType>(linear.getWeight().getType())
+                         .getDimSize(0),
+                     matrixRows,
+                     linear.getActivation() == lfm2::Activation::Swiglu) %
+                   4 ==
+               0;
+  });
+}
+
 /// What the unpacked codes of a block (8 registers a vector of rows, 16 where
 /// 8-bit codes are multiplied in halves) leave of the registers. With VNNI two
 /// vectors share the loads of x, which else are the limit: 0.77 of the peak
 /// against 0.70; without it they spill. Measured: benchmarks/kernels.
 Tile tileOf(const Target &target, lfm2::StoredKind kind) {
+  // Four vectors share the loads of x; 16 of 32 registers hold sums.
+  if (target.cpuFeatures & LFM_CPU_ARM_I8MM)
+    return {matrixRows / 4, 128};
+  if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
+    return {4, 4};
   // The more tokens, the cheaper is unpacking; their sums stay in L1.
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
     return {1, 64};
@@ -85,12 +125,14 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   int64_t block = target.l2Bytes / 2 / (k + k / 4); // lfm2.quantized
   block = std::max<int64_t>(1, block / tile.tokens) * tile.tokens;
   int64_t perChunk = std::max<int64_t>(1, 128 / rows);
+  if (inQuads(linear.getX(), target))
+    params.add("quads", int64_t(1));
   params.add("tokens", tile.tokens).add("k_block", k);
   params.add("token_block", block).add("per_chunk", perChunk);
   return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
 }
 
-std::optional<Kernel> quantizeRows(Operation *op, const Target &) {
+std::optional<Kernel> quantizeRows(Operation *op, const Target &target) {
   auto quantize = dyn_cast<lfm2::QuantizeOp>(op);
   if (!quantize)
     return {};
@@ -100,6 +142,8 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &) {
       .add("norm", int64_t(bool(quantize.getNorm())))
       .add("rounded",
            int64_t(quantize.getResult().getType().getElementType().isBF16()));
+  if (inQuads(quantize.getResult(), target))
+    params.add("quads", int64_t(1));
   if (quantize.getEps())
     params.add("eps", quantize.getEps()->convertToDouble());
   return params.kernel("quantize", 1, 4);

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "targets/Target.h"
+#include "targets/Devices.h"
 
 #include "runtime/include/lfm/program.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/TargetParser/Host.h"
 
 #include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #if defined(__linux__) && defined(__x86_64__)
@@ -79,7 +85,17 @@ static const Target targets[] = {
 #undef LFMC_HEXAGON
 };
 
-llvm::ArrayRef<Target> allTargets() { return targets; }
+static const std::vector<Target> &targetTable() {
+  static const std::vector<Target> all = [] {
+    std::vector<Target> list(std::begin(targets), std::end(targets));
+    for (const DeviceFile &file : deviceFiles())
+      list.push_back(llvm::cantFail(readDevice(file.text, file.name, {})));
+    return list;
+  }();
+  return all;
+}
+
+llvm::ArrayRef<Target> allTargets() { return targetTable(); }
 
 /// Linux lends the tile registers to processes that ask.
 static bool requestTiles() {
@@ -92,7 +108,10 @@ static bool requestTiles() {
 }
 
 bool runsOnHost(const Target &target) {
-  if (!target.triple.starts_with("x86_64"))
+#ifndef __x86_64__
+  return false;
+#endif
+  if (!target.isX86())
     return false;
   llvm::StringMap<bool> has = llvm::sys::getHostCPUFeatures();
   auto all = [&](std::initializer_list<const char *> names) {
@@ -172,17 +191,67 @@ findTargets(llvm::StringRef name, llvm::ArrayRef<std::string> isa) {
   return found;
 }
 
+/// Targets beyond the table, by name: with features, or of the user's files.
+static llvm::Expected<const Target *>
+findDerived(llvm::StringRef name,
+            llvm::function_ref<llvm::Expected<Target>()> make) {
+  static std::mutex mutex;
+  static std::map<std::string, std::unique_ptr<Target>> derived;
+  std::lock_guard lock(mutex);
+  std::unique_ptr<Target> &slot = derived[name.str()];
+  if (!slot) {
+    llvm::Expected<Target> made = make();
+    if (!made) {
+      derived.erase(name.str());
+      return made.takeError();
+    }
+    // The passes ask again, by the name in the file.
+    if (made->name != name && !derived.count(made->name.str()))
+      derived[made->name.str()] = std::make_unique<Target>(*made);
+    slot = std::make_unique<Target>(*made);
+  }
+  return slot.get();
+}
+
+static llvm::Expected<std::string> readText(llvm::StringRef path) {
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
+  if (!file)
+    return llvm::createStringError("device file %s: %s", path.str().c_str(),
+                                   file.getError().message().c_str());
+  return (*file)->getBuffer().str();
+}
+
 llvm::Expected<const Target *> findTarget(llvm::StringRef name) {
   if (name == "host")
     return &hostTarget();
-  for (const Target &target : targets)
+  for (const Target &target : targetTable())
     if (target.name == name)
       return &target;
+  llvm::SmallVector<llvm::StringRef> parts;
+  name.split(parts, '+');
+  llvm::StringRef base = parts.front();
+  auto added = llvm::ArrayRef(parts).drop_front();
+  if (base.ends_with(".json"))
+    return findDerived(name, [&]() -> llvm::Expected<Target> {
+      llvm::Expected<std::string> text = readText(base);
+      if (!text)
+        return text.takeError();
+      return readDevice(*text, base, added);
+    });
+  llvm::StringRef facts;
   std::string known = "host";
-  for (const Target &target : targets)
+  for (const Target &target : targetTable()) {
     known += ", " + target.name.str();
-  return llvm::createStringError("unknown target '%s': expected one of %s",
-                                 name.str().c_str(), known.c_str());
+    if (target.name == base && !target.facts.empty())
+      facts = target.facts;
+  }
+  if (facts.empty() || added.empty())
+    return findDerived(name, [&]() -> llvm::Expected<Target> {
+      return llvm::createStringError(
+          "unknown target '%s': expected one of %s, or a device file (.json)",
+          name.str().c_str(), known.c_str());
+    });
+  return findDerived(name, [&] { return readDevice(facts, base, added); });
 }
 
 } // namespace lfmc

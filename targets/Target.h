@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What lfmc knows about a machine: facts and tables, no passes.
+// What lfmc knows about a machine: facts and tables, no passes. x86-64 levels
+// are a table in Target.cpp; every other device is a file in devices/, or one
+// of the user's.
 #ifndef LFMC_TARGETS_TARGET_H
 #define LFMC_TARGETS_TARGET_H
 
@@ -11,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace lfmc {
 
@@ -26,6 +29,17 @@ struct Target {
   int64_t vectorLanes;      ///< f32 lanes of a vector register
   int64_t vectorRegisters;  ///< architectural vector registers
   int64_t l1Bytes, l2Bytes; ///< per core, typical; bounds of the blocking
+  /// Folder of the prebuilt runtime below lib/ ("aarch64-linux"); empty: the
+  /// host's. Where there is none, packages carry the runtime's sources.
+  llvm::StringRef system = {};
+  /// The device file's text (JSON, devices/README.md); empty for x86-64.
+  llvm::StringRef facts = {};
+
+  bool isX86() const { return triple.starts_with("x86_64"); }
+  bool isArm64() const {
+    return triple.starts_with("aarch64") || triple.starts_with("arm64");
+  }
+  bool isApple() const { return triple.contains("-apple-"); }
 };
 
 /// All targets, in the order of `lfmc targets`.
@@ -34,7 +48,9 @@ llvm::ArrayRef<Target> allTargets();
 /// The best target that this machine runs.
 const Target &hostTarget();
 
-/// Looks up `name` ("host" included); an error lists the known names.
+/// Looks up `name`: "host", a target, either followed by features that it may
+/// have ("aarch64-linux+dotprod"), or the path of a device file (*.json). An
+/// error lists what is known.
 llvm::Expected<const Target *> findTarget(llvm::StringRef name);
 
 /// The targets of one library: `name` alone, or, if `name` is a family

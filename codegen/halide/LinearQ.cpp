@@ -89,6 +89,9 @@ std::vector<Argument> linearQArguments(const Params &params) {
 Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   const QuantizedPanels w(params, "k", true);
   const LinearQShape s(params, w);
+  if (s.quads)
+    params.fail("parameter 'quads' wants a target with i8mm, rows and tokens "
+                "in fours");
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
   const int vector = dividingLanes(s.tileRows, machine.lanes);
   ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});

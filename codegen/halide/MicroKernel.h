@@ -25,6 +25,7 @@
 //   rms_norm_quantize x g q scale sum          Quantize.cpp
 //   linear_q          xq xs xsum w [bias] [res] y   LinearQ.cpp
 //   embed_q           w y, lane                EmbedQ.cpp
+//   quads             rows quad                codegen/llvm/micro/Quads.cpp
 // A token's quantized row is q i8[width], then scale f32[width / 32], then sum
 // i32[width / 32]; panels of quantized weights are described in Quantized.h.
 // Strides count elements. An unknown or missing parameter is an error. An

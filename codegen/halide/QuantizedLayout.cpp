@@ -38,6 +38,7 @@ LinearQShape::LinearQShape(const Params &params,
   residual = params.flag("residual");
   swiglu = params.flag("swiglu");
   bias = params.flag("bias");
+  quads = params.flag("quads");
   if (swiglu && layout.rows % 2)
     params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
   if (swiglu && residual)

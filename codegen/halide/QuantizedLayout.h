@@ -60,6 +60,7 @@ struct LinearQShape {
   /// Rows that are computed together: a panel made for wider vectors takes
   /// several passes. Divides the panel's rows.
   int tileRows;
+  bool quads;     // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
   int prefetch; // bytes ahead; 0: none
 
   /// Throws ParameterError.

@@ -22,6 +22,7 @@ createMachine(const Target &target) {
     llvm::InitializeAllTargets();
     llvm::InitializeAllTargetMCs();
     llvm::InitializeAllAsmPrinters();
+    llvm::InitializeAllAsmParsers(); // of inline assembly
   });
   llvm::Triple triple(target.triple);
   std::string error;

@@ -79,6 +79,8 @@ void LinearBuilder::inputs(halide::MicroKernel &micro,
   micro.ints["depth"] = params["depth"];
   micro.ints["k_total"] = group == 1 ? depth : k;
   micro.ints["x_stride_bytes"] = tokens == 1 ? depth + depth / 4 : rowBytes;
+  if (params["quads"] && tokens % 4 == 0)
+    micro.ints["quads"] = 1;
   buffers = {m.at(row, k0), m.at(row, k + k0 / 8),
              m.at(row, k + k / 8 + k0 / 8), weights};
 }
@@ -133,6 +135,8 @@ void LinearBuilder::build() {
     return;
   }
   SmallVector<int64_t> sizes = {tokens};
+  if (tokens > 64)
+    sizes.append({64, 32});
   for (int64_t size : {16, 8, 4, 2, 1})
     // Eights only for AMX's sake: elsewhere two fours cost the same.
     if (size < tokens && (size != 8 || tokens > 16))

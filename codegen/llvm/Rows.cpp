@@ -72,7 +72,8 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     micro = {"copy", {{"dim", width}, {"ytype", bf16Type}}, {}};
   if (norm)
     micro.doubles["eps"] = params.real("eps");
-  overTokens(m, args, 4, [&](Value t) {
+  const int64_t rowBytes = width + width / 4;
+  auto quantize = [&](Value t, Value row) {
     SmallVector<Value> buffers = {
         m.at(args.pointers[0], t, params["x_stride"] * 4)};
     if (norm)
@@ -81,9 +82,23 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
       buffers.push_back(m.at(args.pointers.back(), t, width * 2));
       return m.call(micro, buffers);
     }
-    Value row = m.at(args.pointers.back(), t, width + width / 4);
     buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
     m.call(micro, buffers);
+  };
+  auto place = [&](Value t) { return m.at(args.pointers.back(), t, rowBytes); };
+  if (!params["quads"])
+    return overTokens(m, args, 4, [&](Value t) { quantize(t, place(t)); });
+  // Whole quads; what is left stays in rows.
+  Value rows = m.stack(4 * rowBytes);
+  Value first = m.mul(args.chunk, 4);
+  Value last = m.min(m.add(first, m.i64(4)), args.n);
+  m.tiles(m.sub(last, first), {4, 1}, [&](Value done, int64_t size) {
+    Value t = m.add(first, done);
+    if (size == 1)
+      return quantize(t, place(t));
+    for (int64_t i = 0; i < 4; ++i)
+      quantize(m.add(t, m.i64(i)), m.at(rows, i * rowBytes));
+    m.call({"quads", {{"k", width}}, {}}, {rows, place(t)});
   });
 }
 

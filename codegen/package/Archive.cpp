@@ -24,7 +24,7 @@ static Error addRuntime(object::Archive &archive,
 }
 
 Error writeLibrary(StringRef path, ArrayRef<ObjectFile> objects,
-                   StringRef runtime) {
+                   StringRef runtime, bool darwin) {
   std::vector<NewArchiveMember> members;
   for (const ObjectFile &object : objects)
     members.emplace_back(MemoryBufferRef(
@@ -51,7 +51,9 @@ Error writeLibrary(StringRef path, ArrayRef<ObjectFile> objects,
       return makeError("{}: {}", runtime.str(), toString(std::move(error)));
   }
   if (Error error = writeArchive(path, members, SymtabWritingMode::NormalSymtab,
-                                 object::Archive::K_GNU, /*Deterministic=*/true,
+                                 darwin ? object::Archive::K_DARWIN
+                                        : object::Archive::K_GNU,
+                                 /*Deterministic=*/true,
                                  /*Thin=*/false))
     return makeError("cannot write {}: {}", path.str(),
                      toString(std::move(error)));

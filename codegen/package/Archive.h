@@ -7,10 +7,11 @@
 namespace lfmc {
 
 /// Writes the static library `path` with `objects` and all members of the
-/// archive `runtime` (empty: none). Deterministic: no dates, no owners.
+/// archive `runtime` (empty: none); `darwin`: with the index that Apple's linker
+/// reads. Deterministic: no dates, no owners.
 llvm::Error writeLibrary(llvm::StringRef path,
                          llvm::ArrayRef<ObjectFile> objects,
-                         llvm::StringRef runtime);
+                         llvm::StringRef runtime, bool darwin);
 
 } // namespace lfmc
 

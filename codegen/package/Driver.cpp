@@ -389,6 +389,7 @@ Error Compilation::writePackage(StringRef path, bool force,
     return planned.takeError();
   PackageContents contents;
   contents.facts = facts();
+  contents.target = machine;
   contents.manifest = manifest();
   if (Error error = checkAddresses(*machine, contents.manifest["sizes"]))
     return error;

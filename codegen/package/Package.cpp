@@ -20,7 +20,8 @@ Expected<Installation> Installation::find(StringRef executable) {
     return makeError("cannot find {}: {}", executable.str(), code.message());
   std::string root = sys::path::parent_path(sys::path::parent_path(real)).str();
   Installation found{root + "/lib/liblfm_runtime.a", root + "/include/lfm",
-                     root + "/lib/lfm/hexagon"};
+                     root + "/lib/lfm/hexagon",
+                     root + "/share/lfmc/runtime"};
   if (!sys::fs::exists(found.runtimeLibrary)) {
     found.runtimeLibrary = root + "/" LFMC_LIBDIR "/liblfm_runtime.a";
     found.hexagon = root + "/" LFMC_LIBDIR "/lfm/hexagon";
@@ -32,6 +33,38 @@ Expected<Installation> Installation::find(StringRef executable) {
     return makeError("lfmc's installation is incomplete: there is no {}/lfm.h",
                      found.headers);
   return found;
+}
+
+std::string Installation::runtimeOf(const Target &target) const {
+  if (target.system.empty())
+    return runtimeLibrary;
+  StringRef lib = sys::path::parent_path(runtimeLibrary);
+  std::string library = (lib + "/" + target.system + "/liblfm_runtime.a").str();
+  return sys::fs::exists(library) ? library : "";
+}
+
+// The runtime's sources, for the toolchain of the user's application.
+static Error copySources(StagedDirectory &directory, StringRef sources) {
+  std::error_code code;
+  bool any = false;
+  for (sys::fs::recursive_directory_iterator it(sources, code), end;
+       it != end && !code; it.increment(code)) {
+    if (it->type() == sys::fs::file_type::directory_file)
+      continue;
+    StringRef relative = StringRef(it->path()).drop_front(sources.size() + 1);
+    auto contents = MemoryBuffer::getFile(it->path());
+    if (!contents)
+      return makeError("cannot read {}: {}", it->path(),
+                       contents.getError().message());
+    if (Error error = directory.write(("runtime/" + relative).str(),
+                                      (*contents)->getBuffer()))
+      return error;
+    any = true;
+  }
+  if (code || !any)
+    return makeError("lfmc's installation is incomplete: cannot read {}{}",
+                     sources.str(), code ? ": " + code.message() : "");
+  return Error::success();
 }
 
 // The headers that applications include; what only lfmc and the runtime share
@@ -61,26 +94,33 @@ static Error copyHeaders(StagedDirectory &directory, StringRef headers) {
 // What an application on a CPU links and includes.
 static Error writeParts(StagedDirectory &directory, PackageContents &contents,
                         const Installation &installation) {
-  const PackageFacts &facts = contents.facts;
+  PackageFacts &facts = contents.facts;
   const std::string &name = facts.name;
+  const std::string runtime = installation.runtimeOf(*contents.target);
+  facts.runtimeSources = runtime.empty();
   if (Error error = hideSymbols(contents.objects, name))
     return error;
   Expected<std::string> library = directory.file("lib" + name + ".a");
   if (!library)
     return library.takeError();
   if (Error error =
-          writeLibrary(*library, contents.objects, installation.runtimeLibrary))
+          writeLibrary(*library, contents.objects, runtime,
+                       contents.target->isApple()))
     return error;
+  if (facts.runtimeSources)
+    if (Error error = copySources(directory, installation.sources))
+      return error;
   if (Error error = copyHeaders(directory, installation.headers))
     return error;
-  const std::pair<std::string, std::string> texts[] = {
+  std::vector<std::pair<std::string, std::string>> texts = {
       {name + ".h", headerText(facts)},
       {"main.cpp", exampleText(facts)},
       {"lib/cmake/" + name + "/" + name + "Config.cmake",
        cmakeConfigText(facts)},
       {"lib/cmake/" + name + "/" + name + "ConfigVersion.cmake",
-       cmakeVersionText(facts)},
-      {"lib/pkgconfig/" + name + ".pc", pkgConfigText(facts)}};
+       cmakeVersionText(facts)}};
+  if (!facts.runtimeSources) // else there is nothing to link before it is built
+    texts.push_back({"lib/pkgconfig/" + name + ".pc", pkgConfigText(facts)});
   for (const auto &[path, text] : texts)
     if (Error error = directory.write(path, text))
       return error;

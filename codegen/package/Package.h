@@ -11,12 +11,18 @@ namespace lfmc {
 
 /// The parts of lfmc's installation that go into packages.
 struct Installation {
-  std::string runtimeLibrary; ///< liblfm_runtime.a
+  std::string runtimeLibrary; ///< liblfm_runtime.a of this machine
   std::string headers; ///< directory with the runtime's headers, "…/lfm"
   std::string hexagon; ///< directory with what goes to the NPU
+  std::string sources; ///< directory with the runtime's src/ and include/
+
+  /// The prebuilt runtime of a target; empty: there is none, the package
+  /// carries the sources.
+  std::string runtimeOf(const Target &target) const;
 
   /// Looks below the parent of the directory of the program `executable`:
-  /// lib/liblfm_runtime.a, lib/lfm/hexagon and include/lfm.
+  /// lib/liblfm_runtime.a, lib/lfm/hexagon, include/lfm and
+  /// share/lfmc/runtime.
   static llvm::Expected<Installation> find(llvm::StringRef executable);
 };
 
@@ -61,6 +67,7 @@ private:
 /// already (as NAME.weights).
 struct PackageContents {
   PackageFacts facts;
+  const Target *target = nullptr;
   std::vector<ObjectFile> objects;
   Json manifest; ///< "files" is added
 };

@@ -7,6 +7,8 @@
 #include "llvm/ObjCopy/ConfigManager.h"
 #include "llvm/ObjCopy/ObjCopy.h"
 #include "llvm/Object/ELFObjectFile.h"
+#include "llvm/Object/MachO.h"
+#include "llvm/Support/Endian.h"
 
 using namespace llvm;
 
@@ -53,6 +55,29 @@ Error rewrite(ObjectFile &object, const objcopy::ConfigManager &config) {
   return Error::success();
 }
 
+// What ELF calls hidden: a private external of a Mach-O object.
+Error hidePrivate(ObjectFile &object, StringRef kept) {
+  auto opened = openObject(object);
+  if (!opened)
+    return opened.takeError();
+  auto *file = dyn_cast<object::MachOObjectFile>(opened->get());
+  if (!file)
+    return Error::success();
+  for (const object::SymbolRef &symbol : file->symbols()) {
+    object::DataRefImpl place = symbol.getRawDataRefImpl();
+    Expected<StringRef> name = symbol.getName();
+    if (!name)
+      return name.takeError();
+    const uint8_t type = file->getSymbol64TableEntry(place).n_type;
+    if (*name == kept || !(type & MachO::N_EXT) ||
+        (type & MachO::N_TYPE) == MachO::N_UNDF)
+      continue;
+    size_t at = reinterpret_cast<const char *>(place.p) - object.bytes.data();
+    object.bytes[at + offsetof(MachO::nlist_64, n_type)] |= MachO::N_PEXT;
+  }
+  return Error::success();
+}
+
 Error hide(objcopy::ConfigManager &config, StringRef name) {
   Expected<objcopy::NameOrPattern> pattern = objcopy::NameOrPattern::create(
       name, objcopy::MatchStyle::Literal, [](Error error) { return error; });
@@ -74,26 +99,36 @@ Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
     if (Error error = collect(object, Names::Defined, defined))
       return makeError("object {}: {}", object.name,
                        toString(std::move(error)));
-  std::string prefix = name + "_";
+  // C names start with an underscore in Mach-O.
+  const bool apple = defined.contains("_" + name + "_program");
+  std::string prefix = (apple ? "_" : "") + name + "_";
   StringSet<> renamed; // keeps the texts that the config refers to
   objcopy::ConfigManager config;
   for (const auto &entry : defined) {
     StringRef symbol = entry.getKey();
     if (symbol == prefix + "program")
       continue;
-    if (Error error = hide(config, symbol))
-      return error;
+    if (!apple)
+      if (Error error = hide(config, symbol))
+        return error;
     if (symbol.starts_with(prefix))
       continue;
-    StringRef fresh = renamed.insert((prefix + symbol).str()).first->getKey();
+    StringRef fresh =
+        renamed.insert((prefix + symbol.drop_front(apple)).str())
+            .first->getKey();
     config.Common.SymbolsToRename[symbol] = fresh;
-    if (Error error = hide(config, fresh))
-      return error;
+    if (!apple)
+      if (Error error = hide(config, fresh))
+        return error;
   }
-  for (ObjectFile &object : objects)
-    if (Error error = rewrite(object, config))
+  for (ObjectFile &object : objects) {
+    Error error = rewrite(object, config);
+    if (!error)
+      error = hidePrivate(object, prefix + "program");
+    if (error)
       return makeError("object {}: {}", object.name,
                        toString(std::move(error)));
+  }
   return Error::success();
 }
 

@@ -150,12 +150,18 @@ include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 get_filename_component(@NAME@_ROOT "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 set(@NAME@_WEIGHTS "${@NAME@_ROOT}/@NAME@.weights")
-if(NOT TARGET @NAME@::@NAME@)
+@RUNTIME@if(NOT TARGET @NAME@::@NAME@)
   add_library(@NAME@::@NAME@ STATIC IMPORTED)
   set_target_properties(@NAME@::@NAME@ PROPERTIES
     IMPORTED_LOCATION "${@NAME@_ROOT}/lib@NAME@.a"
     INTERFACE_INCLUDE_DIRECTORIES "${@NAME@_ROOT}"
-    INTERFACE_LINK_LIBRARIES "Threads::Threads;m")
+    INTERFACE_LINK_LIBRARIES "@LIBRARIES@")
+endif()
+)";
+
+const char runtimeSubdirectory[] =
+    R"(if(NOT TARGET lfm_runtime) # several models share one
+  add_subdirectory("${@NAME@_ROOT}/runtime" lfm_runtime)
 endif()
 )";
 
@@ -196,7 +202,13 @@ std::string exampleText(const PackageFacts &facts) {
 }
 
 std::string cmakeConfigText(const PackageFacts &facts) {
-  return fillFacts(cmakeConfig, facts);
+  bool sources = facts.runtimeSources;
+  return fillFacts(
+      fill(cmakeConfig,
+           {{"RUNTIME", sources ? runtimeSubdirectory : ""},
+            {"LIBRARIES", sources ? "lfm_runtime" : "Threads::Threads;m"}})
+          .c_str(),
+      facts);
 }
 
 std::string cmakeVersionText(const PackageFacts &facts) {

@@ -18,6 +18,8 @@ struct PackageFacts {
   std::string target;   ///< "x86-64-v4"
   int64_t maxContext = 0;
   bool hasTokenizer = false, hasChatTemplate = false;
+  /// Whether the package carries the runtime's sources in the library's place.
+  bool runtimeSources = false;
 };
 
 std::string headerText(const PackageFacts &facts);

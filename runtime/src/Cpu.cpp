@@ -8,6 +8,11 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #define LFM_X86 1
@@ -95,6 +100,44 @@ uint32_t cpuFeatures(uint32_t wanted) {
   }
   return features;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+uint32_t cpuFeatures(uint32_t) {
+  struct Bit {
+    unsigned long kind;
+    int bit; // of the kernel's interface, arch/arm64/include/uapi/asm/hwcap.h
+    uint32_t feature;
+  };
+  constexpr Bit kBits[] = {
+      {AT_HWCAP, 20, LFM_CPU_ARM_DOTPROD}, {AT_HWCAP, 10, LFM_CPU_ARM_FP16},
+      {AT_HWCAP2, 13, LFM_CPU_ARM_I8MM},   {AT_HWCAP2, 14, LFM_CPU_ARM_BF16},
+      {AT_HWCAP2, 1, LFM_CPU_ARM_SVE2},    {AT_HWCAP2, 37, LFM_CPU_ARM_SME2}};
+  uint32_t features = 0;
+  for (const Bit &one : kBits)
+    if (getauxval(one.kind) >> one.bit & 1)
+      features |= one.feature;
+  return features;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+uint32_t cpuFeatures(uint32_t) {
+  struct Name {
+    const char *name;
+    uint32_t feature;
+  };
+  constexpr Name kNames[] = {
+      {"hw.optional.arm.FEAT_DotProd", LFM_CPU_ARM_DOTPROD},
+      {"hw.optional.arm.FEAT_FP16", LFM_CPU_ARM_FP16},
+      {"hw.optional.arm.FEAT_I8MM", LFM_CPU_ARM_I8MM},
+      {"hw.optional.arm.FEAT_BF16", LFM_CPU_ARM_BF16},
+      {"hw.optional.arm.FEAT_SME2", LFM_CPU_ARM_SME2}};
+  uint32_t features = 0;
+  for (const Name &one : kNames) {
+    int value = 0;
+    size_t bytes = sizeof value;
+    if (sysctlbyname(one.name, &value, &bytes, nullptr, 0) == 0 && value)
+      features |= one.feature;
+  }
+  return features;
+}
 #else
 uint32_t cpuFeatures(uint32_t) { return 0; }
 #endif
@@ -117,6 +160,18 @@ const char *cpuFeatureName(uint32_t missing) {
     return "AMX-INT8";
   case LFM_CPU_AMX_BF16:
     return "AMX-BF16";
+  case LFM_CPU_ARM_DOTPROD:
+    return "dot product instructions (FEAT_DotProd)";
+  case LFM_CPU_ARM_FP16:
+    return "half-precision arithmetic (FEAT_FP16)";
+  case LFM_CPU_ARM_I8MM:
+    return "8-bit matrix instructions (FEAT_I8MM)";
+  case LFM_CPU_ARM_BF16:
+    return "BF16 instructions (FEAT_BF16)";
+  case LFM_CPU_ARM_SVE2:
+    return "SVE2";
+  case LFM_CPU_ARM_SME2:
+    return "SME2";
   }
   return "instructions that this runtime does not know";
 }

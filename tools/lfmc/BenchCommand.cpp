@@ -3,6 +3,7 @@
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
 #include "tools/lfmc/Profile.h"
+#include "tools/lfmc/Remote.h"
 
 #include "frontend/Errors.h"
 
@@ -19,6 +20,7 @@ struct Flags {
   CompileFlags compile;
   std::string path;
   BenchOptions options;
+  RunnerOptions runner;
   std::string svg;
   bool json = false, profile = false;
 };
@@ -55,6 +57,11 @@ Expected<int> bench(const Flags &flags) {
   Expected<std::string> package = packageOf(flags.path, flags.compile);
   if (!package)
     return package.takeError();
+  if (!flags.runner.command.empty()) {
+    RunnerOptions runner = flags.runner;
+    runner.threads = std::max(flags.options.threads, 1);
+    return benchRemote(*package, flags.options, runner, flags.json);
+  }
   if (flags.profile)
     return profile(*package, flags);
   Bench bench(flags.options);
@@ -107,6 +114,7 @@ void addBench(CLI::App &app, Action &action) {
       "of one token (behind the first of --depth, 0) goes, by operation");
   command->add_option("--svg", flags->svg, "a drawing of the profile")
       ->needs(profile);
+  addRunnerFlags(*command, flags->runner);
   // --prefill of the compile flags would be another thing.
   addCompileFlags(*command, flags->compile, /*prefill=*/false);
   command->callback([=, &action] {

@@ -2,8 +2,8 @@
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
 #include "tools/lfmc/Goldens.h"
-#include "tools/lfmc/Loader.h"
 #include "tools/lfmc/Progress.h"
+#include "tools/lfmc/Remote.h"
 
 #include "frontend/Errors.h"
 
@@ -17,7 +17,9 @@ namespace {
 
 struct Flags {
   CompileFlags compile;
+  RunnerOptions runner;
   std::string path, goldens;
+  std::vector<std::string> cases;
   double logits = 2e-4, consistency = 1e-4, gap = 1e-3;
   int threads = 0;
   bool json = false;
@@ -46,9 +48,8 @@ std::string at(const std::string &name, int64_t position) {
 
 class Verifier {
 public:
-  Verifier(const Flags &flags, const Model &model, const Session &session)
-      : flags(flags), model(model), session(session),
-        vocab(model.info.vocab_size) {}
+  Verifier(const Flags &flags, Stepper &session)
+      : flags(flags), session(session), vocab(session.vocabSize()) {}
 
   Error verify(const GoldenCase &one);
   Json report() const;
@@ -68,8 +69,7 @@ private:
   void compareNll(const GoldenCase &one, const std::vector<float> &logits);
 
   const Flags &flags;
-  const Model &model;
-  const Session &session;
+  Stepper &session;
   int64_t vocab;
   Worst golden, decode, chunks, nll;
   int64_t cases = 0, greedyTokens = 0, closeTokens = 0, wrongTokens = 0;
@@ -97,12 +97,12 @@ Expected<std::vector<float>> Verifier::prefill(const GoldenCase &one,
   if (!chunk)
     chunk = n;
   std::vector<float> logits(n * vocab);
-  lfm_session_reset(session.get());
+  if (Error error = session.reset())
+    return error;
   for (size_t begin = 0; begin < n; begin += chunk) {
-    size_t count = std::min(chunk, n - begin);
-    if (Error error = session.check(
-            lfm_session_logits(session.get(), one.tokens.data() + begin, count,
-                               logits.data() + begin * vocab)))
+    ArrayRef<int32_t> tokens(one.tokens.data() + begin,
+                             std::min(chunk, n - begin));
+    if (Error error = session.logits(tokens, logits.data() + begin * vocab))
       return error;
   }
   return logits;
@@ -110,10 +110,11 @@ Expected<std::vector<float>> Verifier::prefill(const GoldenCase &one,
 
 Expected<std::vector<float>> Verifier::decodeAll(const GoldenCase &one) {
   std::vector<float> logits(one.tokens.size() * vocab);
-  lfm_session_reset(session.get());
+  if (Error error = session.reset())
+    return error;
   for (size_t i = 0; i < one.tokens.size(); ++i)
-    if (Error error = session.check(lfm_session_decode(
-            session.get(), one.tokens[i], logits.data() + i * vocab)))
+    if (Error error =
+            session.decode(one.tokens[i], logits.data() + i * vocab))
       return error;
   return logits;
 }
@@ -122,9 +123,9 @@ Expected<std::vector<float>> Verifier::decodeAll(const GoldenCase &one) {
 // does not spoil the rest.
 Error Verifier::verifyGreedy(const GoldenCase &one) {
   std::vector<float> logits(vocab);
-  lfm_session_reset(session.get());
-  Error error = session.check(lfm_session_prefill(
-      session.get(), one.tokens.data(), one.tokens.size(), logits.data()));
+  if (Error error = session.reset())
+    return error;
+  Error error = session.prefill(one.tokens, logits.data());
   for (size_t i = 0; i < one.greedy.size() && !error; ++i) {
     int64_t best = 0;
     for (int64_t token = 1; token < vocab; ++token)
@@ -144,8 +145,7 @@ Error Verifier::verifyGreedy(const GoldenCase &one) {
                                    one.name, i, one.greedy[i], best);
       }
     }
-    error = session.check(
-        lfm_session_decode(session.get(), one.greedy[i], logits.data()));
+    error = session.decode(one.greedy[i], logits.data());
   }
   return error;
 }
@@ -164,11 +164,11 @@ void Verifier::compareNll(const GoldenCase &one,
 
 Error Verifier::verify(const GoldenCase &one) {
   int64_t n = int64_t(one.tokens.size()), need = n + int64_t(one.greedy.size());
-  if (need > model.info.max_context)
+  if (need > session.maxContext())
     return makeError(
         "golden {} needs {} positions, the package has {}: compile "
         "it with --max-context {}",
-        one.name, need, model.info.max_context, need);
+        one.name, need, session.maxContext(), need);
   for (int32_t token : one.tokens)
     if (token < 0 || token >= vocab)
       return makeError("golden {}: token {} is outside the vocabulary of {}",
@@ -244,22 +244,19 @@ void Verifier::print() const {
                 .c_str());
 }
 
-Expected<int> verifyPackage(const Flags &flags) {
-  Expected<std::string> package = packageOf(flags.path, flags.compile);
-  if (!package)
-    return package.takeError();
-  Expected<Model> model =
-      openModel(*package, 0, {}, levelOf(flags.path, flags.compile));
-  if (!model)
-    return model.takeError();
+Expected<int> verifySession(const Flags &flags, Stepper &session) {
   Expected<std::vector<GoldenCase>> cases =
-      readGoldens(flags.goldens, model->info.vocab_size);
+      readGoldens(flags.goldens, session.vocabSize());
   if (!cases)
     return cases.takeError();
-  Expected<Session> session = createSession(*model, flags.threads);
-  if (!session)
-    return session.takeError();
-  Verifier verifier(flags, *model, *session);
+  for (const std::string &name : flags.cases)
+    if (llvm::none_of(*cases, [&](const GoldenCase &c) { return c.name == name; }))
+      return makeError("{} has no case {}", flags.goldens, inQuotes(name));
+  if (!flags.cases.empty())
+    llvm::erase_if(*cases, [&](const GoldenCase &c) {
+      return !llvm::is_contained(flags.cases, c.name);
+    });
+  Verifier verifier(flags, session);
   {
     Progress progress;
     for (size_t i = 0; i < cases->size(); ++i) {
@@ -273,6 +270,29 @@ Expected<int> verifyPackage(const Flags &flags) {
   else
     verifier.print();
   return verifier.passed() ? 0 : 1;
+}
+
+Expected<int> verifyPackage(const Flags &flags) {
+  Expected<std::string> package = packageOf(flags.path, flags.compile);
+  if (!package)
+    return package.takeError();
+  if (!flags.runner.command.empty()) {
+    RunnerOptions runner = flags.runner;
+    runner.threads = std::max(flags.threads, 1);
+    Expected<std::unique_ptr<Remote>> remote = Remote::start(*package, runner);
+    if (!remote)
+      return remote.takeError();
+    return verifySession(flags, **remote);
+  }
+  Expected<Model> model =
+      openModel(*package, 0, {}, levelOf(flags.path, flags.compile));
+  if (!model)
+    return model.takeError();
+  Expected<Session> session = createSession(*model, flags.threads);
+  if (!session)
+    return session.takeError();
+  LocalStepper local(*model, *session);
+  return verifySession(flags, local);
 }
 
 } // namespace
@@ -298,8 +318,16 @@ void addVerify(CLI::App &app, Action &action) {
                    "greedy tokens may differ where our two best logits are "
                    "closer (1e-3)")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", flags->threads, "threads (all processors)")
+  command
+      ->add_option("--threads", flags->threads,
+                   "threads (all processors; 1 with --runner)")
       ->check(CLI::Range(1, 256));
+  command
+      ->add_option("--case", flags->cases,
+                   "only these of the golden cases (all)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  addRunnerFlags(*command, flags->runner);
   command->add_flag("--json", flags->json, "machine-readable");
   addCompileFlags(*command, flags->compile);
   command->callback(

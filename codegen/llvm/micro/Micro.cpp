@@ -2,6 +2,7 @@
 #include "codegen/llvm/micro/Micro.h"
 
 #include "codegen/llvm/Emit.h"
+#include "codegen/llvm/micro/ArmTile.h"
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "runtime/include/lfm/program.h"
@@ -18,6 +19,8 @@ static int64_t parameter(const MicroKernel &kernel, const char *name,
 }
 
 MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
+  if (kernel.family == "quads")
+    return MicroBackend::Quads;
   if (kernel.family != "linear_q")
     return MicroBackend::Halide;
   const int64_t rows = parameter(kernel, "rows", 0);
@@ -31,6 +34,14 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
     return rows > 0 && tileRows % target.vectorLanes == 0
                ? MicroBackend::Dot
                : MicroBackend::Halide;
+  if ((target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0))
+    return rows <= 16 && rows % 4 == 0 && tileRows == rows && tokens % 4 == 0
+               ? MicroBackend::ArmMatrix
+               : MicroBackend::Halide;
+  if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
+    return rows > 0 && rows % 4 == 0 && tileRows == rows
+               ? MicroBackend::ArmDot
+               : MicroBackend::Halide;
   return MicroBackend::Halide;
 }
 
@@ -38,11 +49,25 @@ llvm::Expected<std::unique_ptr<llvm::Module>>
 buildMicro(const MicroKernel &kernel, const std::string &symbol,
            const Target &target, llvm::LLVMContext &context) {
   try {
-    LinearQ linear{halide::Params(kernel)};
     auto module = std::make_unique<llvm::Module>(symbol, context);
+    const MicroBackend backend = microBackend(kernel, target);
+    if (backend == MicroBackend::Quads) {
+      halide::Params params(kernel);
+      const int k = params.size("k");
+      params.checkAllRead();
+      if (k % halide::activationBlock)
+        params.fail("parameter 'k' must be a multiple of 32");
+      buildQuads(*module, symbol, k);
+      return module;
+    }
+    LinearQ linear{halide::Params(kernel)};
     linear.begin(*module, symbol);
-    if (microBackend(kernel, target) == MicroBackend::Matrix)
+    if (backend == MicroBackend::Matrix)
       buildMatrixTile(linear);
+    else if (backend == MicroBackend::ArmDot)
+      buildArmDot(linear);
+    else if (backend == MicroBackend::ArmMatrix)
+      buildArmMatrix(linear);
     else
       buildDotTile(linear, target.vectorLanes);
     linear.writer->finish();

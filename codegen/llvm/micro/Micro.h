@@ -9,6 +9,9 @@
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
 //   hexagon-*       all of Halide's kernels, as LLVM IR   HalideModule.cpp
+//   arm64 + dotprod linear_q in whole vectors of 4 rows   ArmDot.cpp
+//   arm64 + i8mm    linear_q of quads, and quads          ArmMatrix.cpp,
+//                                                         Quads.cpp
 // All else is Halide's.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICRO_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICRO_H
@@ -20,7 +23,7 @@
 
 namespace lfmc {
 
-enum class MicroBackend { Halide, Dot, Matrix };
+enum class MicroBackend { Halide, Dot, Matrix, ArmDot, ArmMatrix, Quads };
 
 /// Who compiles `kernel` for `target`.
 MicroBackend microBackend(const halide::MicroKernel &kernel,

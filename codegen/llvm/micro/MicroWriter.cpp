@@ -77,22 +77,52 @@ Value *MicroWriter::part(Value *vector, int64_t first, int64_t count) {
   return b.CreateShuffleVector(vector, mask);
 }
 
-void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {
-  if (count == 1)
-    return body(b.getInt64(0));
+Value *MicroWriter::join(ArrayRef<Value *> vectors) {
+  if (vectors.size() == 1)
+    return vectors[0];
+  size_t half = vectors.size() / 2;
+  Value *first = join(vectors.take_front(half));
+  Value *second = join(vectors.drop_front(half));
+  auto *type = cast<FixedVectorType>(first->getType());
+  SmallVector<int> mask;
+  for (unsigned i = 0; i < 2 * type->getNumElements(); ++i)
+    mask.push_back(int(i));
+  return b.CreateShuffleVector(first, second, mask);
+}
+
+Values MicroWriter::loop(Value *from, Value *to, int64_t step, Values carried,
+                         function_ref<Values(Value *, Values)> body) {
   BasicBlock *before = b.GetInsertBlock();
   BasicBlock *block = BasicBlock::Create(b.getContext(), "loop", function);
   b.CreateBr(block);
   b.SetInsertPoint(block);
   PHINode *index = b.CreatePHI(b.getInt64Ty(), 2);
-  index->addIncoming(b.getInt64(0), before);
-  body(index);
-  Value *next =
-      b.CreateAdd(index, b.getInt64(1), "", /*HasNUW=*/true, /*HasNSW=*/true);
-  index->addIncoming(next, b.GetInsertBlock());
+  index->addIncoming(from, before);
+  SmallVector<PHINode *> phis;
+  for (Value *&value : carried) {
+    phis.push_back(b.CreatePHI(value->getType(), 2));
+    phis.back()->addIncoming(value, before);
+    value = phis.back();
+  }
+  Values next = body(index, carried);
+  Value *following = b.CreateAdd(index, b.getInt64(step), "", /*HasNUW=*/true,
+                                 /*HasNSW=*/true);
+  index->addIncoming(following, b.GetInsertBlock());
+  for (auto [phi, value] : zip(phis, next))
+    phi->addIncoming(value, b.GetInsertBlock());
   BasicBlock *after = BasicBlock::Create(b.getContext(), "after", function);
-  b.CreateCondBr(b.CreateICmpSLT(next, b.getInt64(count)), block, after);
+  b.CreateCondBr(b.CreateICmpSLT(following, to), block, after);
   b.SetInsertPoint(after);
+  return next;
+}
+
+void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {
+  if (count == 1)
+    return body(b.getInt64(0));
+  loop(b.getInt64(0), b.getInt64(count), 1, {}, [&](Value *index, Values none) {
+    body(index);
+    return none;
+  });
 }
 
 // halide::expF32, operation by operation.

@@ -49,6 +49,12 @@ public:
   llvm::Constant *all(llvm::Type *type, double value);
   /// Elements [first, first + count) of a vector.
   llvm::Value *part(llvm::Value *vector, int64_t first, int64_t count);
+  /// The elements of all vectors in a row; their number is a power of two.
+  llvm::Value *join(llvm::ArrayRef<llvm::Value *> vectors);
+  /// for (i = from; i < to; i += step) body(i, carried), at least once; the
+  /// body's values are carried on and returned in the end.
+  Values loop(llvm::Value *from, llvm::Value *to, int64_t step, Values carried,
+              llvm::function_ref<Values(llvm::Value *, Values)> body);
   /// for (i = 0; i < count; ++i) body(i), count at least 1.
   void loop(int64_t count, llvm::function_ref<void(llvm::Value *)> body);
 

@@ -89,6 +89,13 @@ enum {
   LFM_CPU_AVX_VNNI = 1u << 5,
   LFM_CPU_AMX_INT8 = 1u << 6,
   LFM_CPU_AMX_BF16 = 1u << 7,
+  /* 64-bit Arm, beyond Armv8.0 with Advanced SIMD */
+  LFM_CPU_ARM_DOTPROD = 1u << 16,
+  LFM_CPU_ARM_FP16 = 1u << 17, /* arithmetic in half precision */
+  LFM_CPU_ARM_I8MM = 1u << 18,
+  LFM_CPU_ARM_BF16 = 1u << 19,
+  LFM_CPU_ARM_SVE2 = 1u << 20,
+  LFM_CPU_ARM_SME2 = 1u << 21,
   LFM_CPU_HVX = 1u << 24,      /* Hexagon: vectors of 128 bytes */
   LFM_CPU_HVX_FLOAT = 1u << 25 /* f32 in them */
 };

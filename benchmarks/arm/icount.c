@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A plugin of qemu-user: counts instructions between the guest's writes to its
+ * standard output, which are the answers of tools/lfmc/runner/driver.c, and
+ * for each line the functions that executed most of them.
+ *
+ *   qemu-aarch64 -plugin libicount.so,out=FILE PROGRAM ...
+ *
+ * FILE gets a line per write: the count, then NAME=COUNT of up to 24 functions.
+ * The declarations are those of qemu's plugin interface, version 1.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+typedef struct qemu_info_t qemu_info_t;
+enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
+typedef void (*translated)(qemu_plugin_id_t, struct qemu_plugin_tb *);
+typedef void (*called)(qemu_plugin_id_t, unsigned, int64_t, uint64_t, uint64_t,
+                       uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                       uint64_t);
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, translated);
+void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t, called);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *,
+                                                 size_t);
+const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *);
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *,
+                                              enum qemu_plugin_op, void *,
+                                              uint64_t);
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int qemu_plugin_version = 1;
+
+struct function {
+  char name[96];
+  uint64_t count, before;
+};
+enum { MAX_FUNCTIONS = 8192, SHOWN = 24, SYSCALL_WRITE = 64 };
+static struct function functions[MAX_FUNCTIONS];
+static int used;
+static FILE *out;
+
+static struct function *find(const char *name) {
+  int i = 0;
+  if (!name || !*name)
+    name = "?";
+  while (i < used && strncmp(functions[i].name, name, sizeof functions->name - 1))
+    ++i;
+  if (i == used && used < MAX_FUNCTIONS - 1)
+    strncpy(functions[used++].name, name, sizeof functions->name - 1);
+  return &functions[i];
+}
+
+static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
+  (void)id;
+  struct function *f =
+      find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(block, 0)));
+  qemu_plugin_register_vcpu_tb_exec_inline(
+      block, QEMU_PLUGIN_INLINE_ADD_U64, &f->count,
+      qemu_plugin_tb_n_insns(block));
+}
+
+static int byCount(const void *a, const void *b) {
+  const struct function *x = *(struct function *const *)a;
+  const struct function *y = *(struct function *const *)b;
+  uint64_t p = x->count - x->before, q = y->count - y->before;
+  return p < q ? 1 : p > q ? -1 : 0;
+}
+
+static void systemCall(qemu_plugin_id_t id, unsigned cpu, int64_t number,
+                       uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                       uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
+  static struct function *order[MAX_FUNCTIONS];
+  uint64_t total = 0;
+  (void)id, (void)cpu, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6,
+      (void)a7, (void)a8;
+  if (number != SYSCALL_WRITE || a1 != 1)
+    return;
+  for (int i = 0; i < used; ++i) {
+    order[i] = &functions[i];
+    total += functions[i].count - functions[i].before;
+  }
+  qsort(order, (size_t)used, sizeof *order, byCount);
+  fprintf(out, "%llu", (unsigned long long)total);
+  for (int i = 0; i < used && i < SHOWN; ++i)
+    fprintf(out, " %s=%llu", order[i]->name,
+            (unsigned long long)(order[i]->count - order[i]->before));
+  fputc('\n', out);
+  fflush(out);
+  for (int i = 0; i < used; ++i)
+    functions[i].before = functions[i].count;
+}
+
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
+                               int argc, char **argv) {
+  (void)info;
+  for (int i = 0; i < argc; ++i)
+    if (strncmp(argv[i], "out=", 4) == 0)
+      out = fopen(argv[i] + 4, "w");
+  if (!out)
+    return fprintf(stderr, "icount: expected out=FILE\n"), -1;
+  qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
+  qemu_plugin_register_vcpu_syscall_cb(id, systemCall);
+  return 0;
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// linear_q for 64-bit Arm, vectors of 4 rows. Private to codegen/llvm/micro.
+#ifndef LFMC_CODEGEN_LLVM_MICRO_ARMTILE_H
+#define LFMC_CODEGEN_LLVM_MICRO_ARMTILE_H
+
+#include "codegen/llvm/micro/LinearQ.h"
+
+namespace lfmc {
+
+/// What both kernels do with weights.
+class ArmWeights {
+public:
+  explicit ArmWeights(LinearQ &kernel)
+      : q(kernel), layout(kernel.layout), w(*kernel.writer), b(w.b),
+        vectors(layout.rows / 4) {}
+
+protected:
+  /// The codes of columns [8 pair, 8 pair + 8) of an activation block in rows
+  /// [4 vector, 4 vector + 4): two vectors of [row][4 columns], without the
+  /// offset subtracted.
+  std::pair<llvm::Value *, llvm::Value *>
+  codes(llvm::Value *low, llvm::Value *top, int pair, int64_t vector);
+  /// f32 scales of 4 rows; `pointer` to the f16 of the block's first row.
+  llvm::Value *scales(llvm::Value *pointer, int64_t vector);
+  /// Where the codes of activation block `part` of a weight block start, and
+  /// the high bits.
+  llvm::Value *low(llvm::Value *block, llvm::Value *part) {
+    return w.at(w.at(block, layout.codesStart()), part, q.lowBytes());
+  }
+  llvm::Value *top(llvm::Value *block, llvm::Value *part) {
+    return w.at(w.at(block, layout.topStart()), part, q.topBytes());
+  }
+  llvm::Type *bytes() { return w.vector(b.getInt8Ty(), 16); }
+  llvm::Type *words() { return w.vector(b.getInt32Ty(), 4); }
+  llvm::Type *floats() { return w.vector(w.f32(), 4); }
+  llvm::Value *shuffle(llvm::Value *x, llvm::Value *y,
+                       llvm::ArrayRef<int> mask) {
+    return b.CreateShuffleVector(x, y, mask);
+  }
+  /// Element `lane` in all.
+  llvm::Value *splat(llvm::Value *vector, int lane) {
+    return b.CreateShuffleVector(vector, {lane, lane, lane, lane});
+  }
+
+  LinearQ &q;
+  const halide::QuantizedLayout &layout;
+  MicroWriter &w;
+  llvm::IRBuilder<> &b;
+  const int64_t vectors;
+};
+
+/// By sdot; any number of tokens, rows in fours.
+void buildArmDot(LinearQ &kernel);
+/// By smmla; tokens in fours that lie in quads (Quads.cpp).
+void buildArmMatrix(LinearQ &kernel);
+/// The family `quads`: four quantized rows of k columns to a quad.
+void buildQuads(llvm::Module &module, llvm::StringRef symbol, int64_t k);
+
+/// A quad has the bytes of its four rows. Of each activation block it holds the
+/// codes [pair of tokens][4 groups of columns][2 tokens][8 columns], then the
+/// four scales, then the four sums, each times its scale, in f32.
+inline constexpr int64_t quadBlockBytes = 160, quadScales = 128, quadSums = 144;
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_LLVM_MICRO_ARMTILE_H

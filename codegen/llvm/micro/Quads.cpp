@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The family quads: rows of four tokens as smmla reads them (ArmTile.h).
+#include "codegen/llvm/micro/ArmTile.h"
+
+using namespace llvm;
+
+namespace lfmc {
+
+/// quads(rows, quad), parameter k: columns.
+void buildQuads(Module &module, StringRef symbol, int64_t k) {
+  MicroWriter w(module, symbol, 2);
+  IRBuilder<> &b = w.b;
+  const int64_t rowBytes = k + k / 4;
+  Type *two = w.vector(b.getInt64Ty(), 2);
+  w.loop(k / 32, [&](Value *block) {
+    Value *from = w.hosts()[0], *to = w.at(w.hosts()[1], block, quadBlockBytes);
+    for (int64_t pair = 0; pair < 2; ++pair)
+      for (int64_t half = 0; half < 2; ++half) {
+        Values tokens;
+        for (int64_t t = 0; t < 2; ++t)
+          tokens.push_back(w.load(
+              two, w.at(w.at(from, (pair * 2 + t) * rowBytes + half * 16),
+                        block, 32)));
+        for (int64_t group = 0; group < 2; ++group) {
+          int lane = int(group);
+          w.store(b.CreateShuffleVector(tokens[0], tokens[1], {lane, lane + 2}),
+                  w.at(to, pair * 64 + half * 32 + group * 16));
+        }
+      }
+    for (int64_t t = 0; t < 4; ++t) {
+      Value *row = w.at(w.at(from, t * rowBytes + k), block, 4);
+      Value *scale = w.load(w.f32(), row);
+      Value *sum = w.load(b.getInt32Ty(), w.at(row, k / 8));
+      w.store(scale, w.at(to, quadScales + t * 4));
+      w.store(b.CreateFMul(b.CreateSIToFP(sum, w.f32()), scale),
+              w.at(to, quadSums + t * 4));
+    }
+  });
+  w.finish();
+}
+
+} // namespace lfmc
