@@ -36,7 +36,8 @@ Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
   if (!library)
     return library.takeError();
   if (Error error = writeLibrary(*library, contents.objects,
-                                 installation.hexagon + "/liblfm_npu.a"))
+                                 installation.hexagon + "/liblfm_npu.a",
+                                 /*darwin=*/false))
     return error;
   for (const char *header : {"npu.h", "program.h"}) {
     Expected<std::string> text =

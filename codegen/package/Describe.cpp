@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The driver's part that describes what it has compiled: lfm_program, the texts
+// of the package, NAME.json.
+#include "codegen/package/Driver.h"
+
+#include "runtime/include/lfm/tokenizer_format.h"
+
+#include <fmt/format.h>
+
+using namespace llvm;
+
+namespace lfmc {
+
+static uint64_t moduleBytes(mlir::ModuleOp module, StringRef name) {
+  auto attribute = module->getAttrOfType<mlir::IntegerAttr>(name);
+  return attribute ? attribute.getInt() : 0;
+}
+
+ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
+  const ModelConfig &config = checkpoint->config();
+  ProgramInfo info;
+  info.name = packageName;
+  info.target = machine;
+  info.compiler = compilerVersion();
+  info.vocabSize = config.vocabSize;
+  info.hiddenSize = config.hiddenSize;
+  info.maxContext = maxContext;
+  info.maxPrefill = maxPrefill;
+  info.weightsId = packed.id;
+  info.weightsBytes = packed.fileBytes;
+  info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
+  info.arenaBytes = moduleBytes(*module, "kernel.arena_bytes");
+  info.states = stateTable(*module);
+  for (const Level &level : levels)
+    info.levels.push_back(
+        {level.machine, moduleBytes(*level.module, "kernel.arena_bytes")});
+  info.bos = config.bos;
+  info.pad = config.pad;
+  info.eos = config.eos;
+  info.sampling = config.sampling;
+  info.tokenizer.assign(tokenizer.begin(), tokenizer.end());
+  return info;
+}
+
+PackageFacts Compilation::facts() const {
+  const ModelConfig &config = checkpoint->config();
+  PackageFacts facts;
+  facts.name = packageName;
+  facts.compiler = compilerVersion();
+  facts.version = LFMC_VERSION;
+  facts.target = targetNames();
+  facts.maxContext = maxContext;
+  facts.model = fmt::format(
+      "LFM2 with {} parameters: {} layers, hidden size {}, vocabulary {}.",
+      config.parameterCount(), config.numLayers, config.hiddenSize,
+      config.vocabSize);
+  facts.hasTokenizer = !tokenizer.empty();
+  if (tokenizer.size() >= sizeof(lfm_tokenizer_header)) {
+    lfm_tokenizer_header header;
+    std::memcpy(&header, tokenizer.data(), sizeof header);
+    facts.hasChatTemplate = header.chat != 0;
+  }
+  return facts;
+}
+
+Json Compilation::manifest() const {
+  const ModelConfig &config = checkpoint->config();
+  uint64_t cacheBytes = 0;
+  for (const StateInfo &state : stateTable(*module))
+    cacheBytes += state.bytesPerToken;
+  Expected<uint64_t> fileBytes = weightsFileBytes(*module);
+  Json manifest = {
+      {"lfmc", manifestVersion},
+      {"name", packageName},
+      {"compiler", compilerVersion()},
+      {"model", modelJson(config)},
+      {"target",
+       {{"name", machine->name.str()},
+        {"levels", levelsJson()},
+        {"triple", machine->triple.str()},
+        {"cpu", machine->cpu.str()},
+        {"features", machine->features.str()}}},
+      {"options",
+       {{"weights", options.weights
+                        ? lfm2::stringifyStoredKind(*options.weights).str()
+                        : "as stored"},
+        {"activations", options.bf16Rows ? "bf16" : "f32"},
+        {"max_context", maxContext},
+        {"max_prefill", maxPrefill},
+        {"quantization", quantizationJson()}}},
+      {"sizes",
+       {{"weights_bytes", fileBytes ? *fileBytes : 0},
+        {"state_bytes", moduleBytes(*module, "lfm2.state_bytes")},
+        {"state_bytes_per_token", cacheBytes},
+        {"arena_bytes", moduleBytes(*module, "kernel.arena_bytes")},
+        {"tokenizer_bytes", tokenizer.size()}}},
+      {"work", work}};
+  if (!fileBytes)
+    consumeError(fileBytes.takeError());
+  if (!options.mix.is_null())
+    manifest["mix"] = options.mix;
+  manifest.update(programJson(*module));
+  return manifest;
+}
+
+} // namespace lfmc
