@@ -6,6 +6,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/bit.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/TargetParser/Host.h"
 
@@ -168,11 +169,31 @@ findTargets(llvm::StringRef name, llvm::ArrayRef<std::string> isa) {
   for (const Family &each : families)
     if (each.name == name)
       family = &each;
-  if (!family) {
-    if (!isa.empty())
+  if (!family && !isa.empty()) {
+    // Levels of a device are features that it may have; "base" has none.
+    auto base = findTarget(name);
+    if (!base)
+      return base.takeError();
+    if ((*base)->facts.empty())
       return llvm::createStringError(
-          "target '%s' is one level: several (--isa) need a family, x86-64",
+          "target '%s' is one level: several (--isa) need a family, x86-64, or "
+          "a device with features, such as aarch64-linux",
           name.str().c_str());
+    llvm::SmallVector<const Target *> found;
+    for (const std::string &level : isa) {
+      auto target =
+          findTarget(level == "base" ? name.str() : (name + "+" + level).str());
+      if (!target)
+        return target.takeError();
+      found.push_back(*target);
+    }
+    llvm::sort(found, [](const Target *a, const Target *b) {
+      return llvm::popcount(a->cpuFeatures) < llvm::popcount(b->cpuFeatures);
+    });
+    found.erase(llvm::unique(found), found.end());
+    return found;
+  }
+  if (!family) {
     auto found = findTarget(name);
     if (!found)
       return found.takeError();

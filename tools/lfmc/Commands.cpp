@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/lfmc/Commands.h"
 
+#include "tools/lfmc/Predict.h"
+
 #include "codegen/package/Driver.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -68,6 +70,7 @@ int run(int argc, char **argv) {
   addEval(app, action);
   addSynth(app, action);
   addTokenize(app, action);
+  addPredict(app, action);
   addTargets(app, action);
   try {
     app.parse(argc, argv);
