@@ -181,7 +181,7 @@ def SelectKernels : Pass<"lfmc-select-kernels", "::mlir::ModuleOp"> {
 def AssignOffsets : Pass<"lfmc-assign-offsets", "::mlir::ModuleOp"> {
   let summary = "place weights in their file and states in the session's block";
   let description = [{
-    In the order of declaration, each at a multiple of 64 bytes; weights start after
+    In the order of declaration, each at a multiple of 128 bytes; weights start after
     the file's header. Sets `lfm2.weights_bytes` and `lfm2.state_bytes` on the module.
 
     Precondition: weights have their final type. Postcondition: every `lfm2.weight`

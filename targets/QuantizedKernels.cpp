@@ -66,6 +66,9 @@ Tile tileOf(const Target &target, lfm2::StoredKind kind) {
     return {matrixRows / 4, 128};
   if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
     return {4, 4};
+  // The sums of four tokens, twice, and the codes fill 32 registers.
+  if (target.cpuFeatures & LFM_CPU_HVX)
+    return {2, 4};
   // The more tokens, the cheaper is unpacking; their sums stay in L1.
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
     return {1, 64};

@@ -64,17 +64,20 @@ static const Target targets[] = {
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |
          LFM_CPU_AVX512_BF16 | LFM_CPU_AMX_INT8,
      16, 32, 48 << 10, 2 << 20},
+// Halide's own code for Hexagon has no floats in vectors; it writes generic IR
+// for a processor with pointers of the same size instead, and vectors of the
+// given bits, which LLVM maps to HVX.
 #define LFMC_HEXAGON(version, floats, halide, bits, summary)                   \
   {                                                                            \
     "hexagon-v" version, summary, "hexagon-unknown-linux-musl",                \
         "hexagonv" version, "+hvxv" version ",+hvx-length128b" floats,         \
-        "hexagon-32-noos-hvx_128-hvx_v" halide, bits, 32, 32, 32 << 10,        \
+        "arm-32-noos-no_neon" halide,           bits, 32, 32, 32 << 10,        \
         1 << 20                                                                \
   }
-    LFMC_HEXAGON("66", "", "66", LFM_CPU_HVX,
+    LFMC_HEXAGON("66", "", "", LFM_CPU_HVX,
                  "Hexagon v66 with HVX (Snapdragon 855); run under qemu"),
 #define LFMC_HEXAGON_FLOAT(version, summary)                                   \
-  LFMC_HEXAGON(version, ",+hvx-qfloat", "68", LFM_CPU_HVX | LFM_CPU_HVX_FLOAT, \
+  LFMC_HEXAGON(version, ",+hvx-qfloat", "-vector_bits_1024",LFM_CPU_HVX | LFM_CPU_HVX_FLOAT, \
                summary "; never run")
     LFMC_HEXAGON_FLOAT("68", "Hexagon v68 with HVX float (Snapdragon 888)"),
     LFMC_HEXAGON_FLOAT("69", "Hexagon v69 with HVX float (8 Gen 1)"),

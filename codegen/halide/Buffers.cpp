@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace lfmc::halide {
 
 Storage storageParam(const Params &params, const std::string &name,
@@ -30,12 +32,12 @@ Machine machineOf(const Halide::Target &target) {
   using Halide::Target;
   Machine machine{target.natural_vector_size(Halide::Float(32)), 16,
                   Dot::Signed};
-  if (target.arch == Target::ARM || target.arch == Target::Hexagon ||
+  if (target.arch == Target::ARM ||
       target.has_feature(Target::AVX512) || machine.lanes == 16)
     machine.registers = 32;
-  // HVX has floats from v68 on.
-  if (target.arch == Target::Hexagon && !target.has_feature(Target::HVX_v68))
-    machine.lanes = 1;
+  // Stands for a processor that Halide does not know (targets/Target.cpp).
+  if (target.has_feature(Target::NoNEON))
+    machine.lanes = std::max(1, target.vector_bits / 32);
   if (target.arch == Target::X86)
     machine.dot =
         target.features_any_of({Target::AVX512_Zen4, Target::AVX512_Zen5,

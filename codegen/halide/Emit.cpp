@@ -154,8 +154,7 @@ static Halide::Module lower(const Pipeline &pipeline, const std::string &symbol,
     outputs.insert(output.name());
   for (Halide::Internal::LoweredFunc &func : module.functions()) {
     func.body = UnalignedLoads(outputs).mutate(func.body);
-    // Hexagon fetches boxes, not lines.
-    if (pipeline.prefetch.bytesAhead && target.arch != Halide::Target::Hexagon)
+    if (pipeline.prefetch.bytesAhead)
       func.body = AddPrefetch(pipeline.prefetch).mutate(func.body);
     if (!pipeline.aliases.empty()) {
       func.body = ResolveAliases(pipeline.aliases).mutate(func.body);

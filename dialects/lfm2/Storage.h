@@ -11,8 +11,9 @@
 
 namespace lfmc::lfm2 {
 
-/// Every tensor of the weights file and every state starts at a multiple of it.
-inline constexpr uint64_t storageAlignment = 64;
+/// Every tensor of the weights file and every state starts at a multiple of it:
+/// a vector of HVX, two lines elsewhere.
+inline constexpr uint64_t storageAlignment = 128;
 
 /// `bytes` rounded up to the next multiple of `storageAlignment`.
 inline uint64_t alignStorage(uint64_t bytes) {

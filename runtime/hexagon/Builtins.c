@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What LLVM's code for Hexagon calls because the processor has no instruction
- * for it: integer division, square roots, copies. They go into every package
- * under names of its own, so that its code calls no library.
+ * for it: integer division, square roots, copies, and maxima. They go into
+ * every package under names of its own, so that its code calls no library.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -128,3 +128,7 @@ void *memmove(void *to, const void *from, size_t bytes) {
 void *memcpy(void *to, const void *from, size_t bytes) {
   return memmove(to, from, bytes);
 }
+
+/* LLVM has the instruction, but not for all of its ways there. */
+float fmaxf(float a, float b) { return a > b || b != b ? a : b; }
+float fminf(float a, float b) { return a < b || b != b ? a : b; }

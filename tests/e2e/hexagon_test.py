@@ -22,8 +22,8 @@ GOLDENS = os.path.join(SOURCE, "tests", "data", "goldens")
 EXAMPLE = os.path.join(SOURCE, "examples", "lfm2-small-dense")
 
 
-def run(*command, code=0):
-    done = subprocess.run(command, capture_output=True, text=True)
+def run(*command, code=0, input=None):
+    done = subprocess.run(command, capture_output=True, text=True, input=input)
     if done.returncode != code:
         raise AssertionError(f"{' '.join(command)}: code {done.returncode}\n"
                              f"{done.stdout}{done.stderr}")
@@ -154,6 +154,62 @@ class HexagonTest(unittest.TestCase):
         wanted = run(NM, "-u", linked).stdout.split()
         self.assertEqual([w for w in wanted if w not in
                           ("U", "_GLOBAL_OFFSET_TABLE_")], [])
+
+
+    def compare_with_cpu(self, checkpoint, quant, ids, count, tolerance,
+                         least=0):
+        """Packages of the same weights: logits within `tolerance` of the
+        largest, the same greedy tokens until the CPU's best two are as close,
+        `least` tokens anyway."""
+        options = ["--quant", quant, "--calibrate", "none"]
+        cpu = compile_package(checkpoint, self.path("cpu"), *options,
+                              name="cpu", target="host")
+        npu = compile_package(checkpoint, self.path("npu"), *options)
+        wanted_ids, wanted = self.generate(
+            link_cpu(cpu), os.path.join(cpu, "cpu.weights"), ids, count)
+        for mode in [], ["decode"]:
+            found_ids, found = self.generate(
+                link_runner(npu), os.path.join(npu, "npu.weights"), ids, count,
+                *mode)
+            same = next((i for i, (a, b) in enumerate(zip(found_ids, wanted_ids))
+                         if a != b), count)
+            vocab = len(wanted) // (len(ids) + count)
+            rows = (len(ids) + same) * vocab
+            largest = max(map(abs, wanted))
+            error = largest_error(found[:rows], wanted[:rows]) / largest
+            print(f"{os.path.basename(checkpoint)} {quant} {mode}: {error:.2g}, "
+                  f"{same} of {count} tokens")
+            self.assertLess(error, tolerance)
+            if same < count:  # only where both were as good
+                row = wanted[rows - vocab:rows]
+                self.assertLess(row[wanted_ids[same]] - row[found_ids[same]],
+                                2 * tolerance * largest)
+                self.assertGreaterEqual(same, least)
+        return npu
+
+    # Until an activation lies between two codes, logits agree within 1e-6 of
+    # the largest (the first token's below); from there on rounding it to the
+    # other code makes them differ by what 8 bits are worth. Levels of x86 differ
+    # as much (dense-a q8, x86-64-v2 and -v4-vnni: 0.028).
+    def test_quantized_checkpoints(self):
+        for name in "dense-a-bf16", "dense-b-f32":
+            golden = Golden(name)
+            for quant in ("q8", "q4") if name == "dense-a-bf16" else ("q6", "q4m"):
+                with self.subTest(name=name, quant=quant):
+                    self.compare_with_cpu(
+                        os.path.join(CHECKPOINTS, name), quant,
+                        golden["p2.input_ids"], 16, 0.05, least=8)
+        self.compare_with_cpu(os.path.join(CHECKPOINTS, "dense-a-bf16"), "q8",
+                              Golden("dense-a-bf16")["p2.input_ids"][:1], 0,
+                              1e-6)
+
+    def test_trained_model(self):
+        text = "Once upon a time there was a little fox who lived in the wood."
+        ids = json.loads(run(LFMC, "tokenize", EXAMPLE, input=text).stdout)
+        self.assertGreater(len(ids), 8)
+        for quant in "q8", "q4":
+            with self.subTest(quant=quant):
+                self.compare_with_cpu(EXAMPLE, quant, ids, 32, 0.05, least=32)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ LinearQ::LinearQ(const halide::Params &params)
   params.checkAllRead();
 }
 
-void LinearQ::begin(Module &module, StringRef symbol) {
+void LinearQ::begin(Module &module, StringRef symbol, int64_t pointerBytes) {
   writer = std::make_unique<MicroWriter>(
-      module, symbol, 5 + unsigned(shape.bias) + unsigned(shape.residual));
+      module, symbol, 5 + unsigned(shape.bias) + unsigned(shape.residual),
+      pointerBytes);
   ArrayRef<Value *> hosts = writer->hosts();
   xq = hosts[0], xs = hosts[1], xsum = hosts[2], weights = hosts[3];
   bias = shape.bias ? hosts[4] : nullptr;

@@ -16,7 +16,8 @@ public:
   /// Throws halide::ParameterError.
   explicit LinearQ(const halide::Params &params);
   /// Starts the function.
-  void begin(llvm::Module &module, llvm::StringRef symbol);
+  void begin(llvm::Module &module, llvm::StringRef symbol,
+             int64_t pointerBytes);
 
   /// Activation blocks in all and in a block of weights.
   int blocks() const { return layout.k / halide::activationBlock; }
@@ -57,6 +58,8 @@ public:
 void buildDotTile(LinearQ &kernel, int64_t lanes);
 /// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
 void buildMatrixTile(LinearQ &kernel);
+/// linear_q by HVX; panels of 32 or 64 rows. To be optimised.
+void buildHvxTile(LinearQ &kernel);
 
 } // namespace lfmc
 

@@ -7,6 +7,7 @@
 
 #include "runtime/include/lfm/program.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/TargetParser/Triple.h"
 
 namespace lfmc {
 
@@ -26,6 +27,8 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   const int64_t rows = parameter(kernel, "rows", 0);
   const int64_t tokens = parameter(kernel, "tokens", 1);
   const int64_t tileRows = parameter(kernel, "tile_rows", rows);
+  if (target.cpuFeatures & LFM_CPU_HVX)
+    return rows == 32 || rows == 64 ? MicroBackend::Hvx : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
     return rows == 16 && (tokens == 8 || (tokens > 0 && tokens % 16 == 0))
                ? MicroBackend::Matrix
@@ -61,13 +64,16 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       return module;
     }
     LinearQ linear{halide::Params(kernel)};
-    linear.begin(*module, symbol);
+    linear.begin(*module, symbol,
+                 llvm::Triple(target.triple).getArchPointerBitWidth() / 8);
     if (backend == MicroBackend::Matrix)
       buildMatrixTile(linear);
     else if (backend == MicroBackend::ArmDot)
       buildArmDot(linear);
     else if (backend == MicroBackend::ArmMatrix)
       buildArmMatrix(linear);
+    else if (backend == MicroBackend::Hvx)
+      buildHvxTile(linear);
     else
       buildDotTile(linear, target.vectorLanes);
     linear.writer->finish();
@@ -92,7 +98,7 @@ std::string emitMicro(const MicroKernel &kernel, const std::string &symbol,
   EmitKind kind = what == halide::Emit::Object     ? EmitKind::Object
                   : what == halide::Emit::Assembly ? EmitKind::Assembly
                                                    : EmitKind::LlvmText;
-  auto bytes = emitLlvm(**module, target, kind, /*optimised=*/fromHalide);
+  auto bytes = emitLlvm(**module, target, kind, /*optimised=*/hexagon);
   if (!bytes)
     return llvm::toString(bytes.takeError());
   std::error_code error;

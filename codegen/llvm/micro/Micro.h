@@ -8,7 +8,8 @@
 //   x86-64-v3-vnni  linear_q in whole vectors of 8 rows   DotTile.cpp
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
-//   hexagon-*       all of Halide's kernels, as LLVM IR   HalideModule.cpp
+//   hexagon-*       linear_q, panels of 32 or 64 rows     HvxTile.cpp
+//                   the rest of Halide's kernels, as LLVM IR   HalideModule.cpp
 //   arm64 + dotprod linear_q in whole vectors of 4 rows   ArmDot.cpp
 //   arm64 + i8mm    linear_q of quads, and quads          ArmMatrix.cpp,
 //                                                         Quads.cpp
@@ -23,7 +24,8 @@
 
 namespace lfmc {
 
-enum class MicroBackend { Halide, Dot, Matrix, ArmDot, ArmMatrix, Quads };
+enum class MicroBackend { Halide, Dot, Matrix, ArmDot, ArmMatrix, Quads,
+                          Hvx };
 
 /// Who compiles `kernel` for `target`.
 MicroBackend microBackend(const halide::MicroKernel &kernel,

@@ -7,7 +7,8 @@ using namespace llvm;
 
 namespace lfmc {
 
-MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers)
+MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers,
+                         int64_t pointerBytes)
     : b(module.getContext()) {
   SmallVector<Type *> types(buffers, b.getPtrTy());
   function = Function::Create(FunctionType::get(b.getInt32Ty(), types, false),
@@ -15,7 +16,8 @@ MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers)
   b.SetInsertPoint(BasicBlock::Create(b.getContext(), "entry", function));
   // halide_buffer_t: `host` follows the device handle and its interface.
   for (Argument &argument : function->args())
-    memory.push_back(load(b.getPtrTy(), at(&argument, 16)));
+    memory.push_back(b.CreateAlignedLoad(
+        b.getPtrTy(), at(&argument, 8 + pointerBytes), Align(pointerBytes)));
 }
 
 void MicroWriter::finish() { b.CreateRet(b.getInt32(0)); }
@@ -44,6 +46,13 @@ Value *MicroWriter::stack(int64_t bytes) {
   AllocaInst *memory = b.CreateAlloca(ArrayType::get(b.getInt8Ty(), bytes));
   memory->setAlignment(Align(64));
   return memory;
+}
+
+AllocaInst *MicroWriter::local(Type *type) {
+  IRBuilder<>::InsertPointGuard guard(b);
+  b.SetInsertPoint(&function->getEntryBlock(),
+                   function->getEntryBlock().begin());
+  return b.CreateAlloca(type);
 }
 
 void MicroWriter::prefetch(Value *pointer) {
@@ -129,7 +138,7 @@ void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {
 static Value *exponential(MicroWriter &w, Value *x) {
   IRBuilder<> &b = w.b;
   Type *type = x->getType();
-  Type *integers = VectorType::getInteger(cast<VectorType>(type));
+  Type *integers = type->getWithNewType(b.getInt32Ty());
   auto constant = [&](float value) { return w.all(type, value); };
   auto multiply = [&](Value *value, float factor) {
     return b.CreateFMul(value, constant(factor));

@@ -3,7 +3,7 @@
 // Writes a microkernel's function: i32 symbol(halide_buffer_t *...) whose
 // arguments are buffers of which only `host` is read. Offsets are in bytes,
 // loads and stores need no alignment. What is written here is emitted without
-// the optimiser, which would keep in registers what the writer keeps in memory
+// the optimiser (but for HVX), which would keep in registers what the writer keeps in memory
 // and spill what the writer keeps in registers. Private to codegen/llvm/micro.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
@@ -20,7 +20,9 @@ using Values = llvm::SmallVector<llvm::Value *>;
 class MicroWriter {
 public:
   /// Starts the function; code goes into it until finish().
-  MicroWriter(llvm::Module &module, llvm::StringRef symbol, unsigned buffers);
+  /// Pointers have `pointerBytes`.
+  MicroWriter(llvm::Module &module, llvm::StringRef symbol, unsigned buffers,
+              int64_t pointerBytes = 8);
   void finish();
 
   /// The memory of the buffers, in call order.
@@ -37,6 +39,9 @@ public:
   void store(llvm::Value *value, llvm::Value *pointer);
   /// Memory of the whole function, aligned to 64.
   llvm::Value *stack(int64_t bytes);
+  /// A variable of the function, for values that the optimiser shall keep in
+  /// registers.
+  llvm::AllocaInst *local(llvm::Type *type);
   void prefetch(llvm::Value *pointer);
 
   /// Calls an intrinsic of the target; arguments whose type differs from the

@@ -18,7 +18,7 @@ extern "C" {
 
 #define LFM_PROGRAM_ABI 3
 
-/* Arguments of one step. Pointers are aligned to 64 bytes. */
+/* Arguments of one step. Pointers are aligned to 64 bytes (HVX: 128). */
 typedef struct lfm_args {
   const uint8_t *weights; /* start of the mapped NAME.weights file; the program
                              knows every offset in it */
@@ -100,7 +100,7 @@ enum {
   LFM_CPU_HVX_FLOAT = 1u << 25 /* f32 in them */
 };
 
-/* NAME.weights starts with this header; tensors follow at 64-byte aligned
+/* NAME.weights starts with this header; tensors follow at 128-byte aligned
  * offsets from the start of the file, the first at LFM_WEIGHTS_DATA. */
 #define LFM_WEIGHTS_MAGIC "LFMWGHT1"
 #define LFM_WEIGHTS_DATA 16384
