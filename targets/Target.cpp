@@ -150,8 +150,8 @@ bool runsOnHost(const Target &target) {
 }
 
 const Target &hostTarget() {
-  const Target *best = &targets[0];
-  for (const Target &target : targets)
+  const Target *best = &targetTable().front();
+  for (const Target &target : targetTable())
     if (runsOnHost(target))
       best = &target;
   return *best;
