@@ -26,12 +26,13 @@ struct Feature {
   StringRef name, llvm, halide;
   uint32_t bit;
 };
-const Feature known[] = {{"dotprod", "+dotprod", "-arm_dot_prod", LFM_CPU_ARM_DOTPROD},
-                         {"fp16", "+fullfp16", "", LFM_CPU_ARM_FP16},
-                         {"i8mm", "+i8mm", "", LFM_CPU_ARM_I8MM},
-                         {"bf16", "+bf16", "", LFM_CPU_ARM_BF16},
-                         {"sve2", "+sve2", "", LFM_CPU_ARM_SVE2},
-                         {"sme2", "+sme2", "", LFM_CPU_ARM_SME2}};
+const Feature known[] = {
+    {"dotprod", "+dotprod", "-arm_dot_prod", LFM_CPU_ARM_DOTPROD},
+    {"fp16", "+fullfp16", "", LFM_CPU_ARM_FP16},
+    {"i8mm", "+i8mm", "", LFM_CPU_ARM_I8MM},
+    {"bf16", "+bf16", "", LFM_CPU_ARM_BF16},
+    {"sve2", "+sve2", "", LFM_CPU_ARM_SVE2},
+    {"sme2", "+sme2", "", LFM_CPU_ARM_SME2}};
 
 } // namespace
 

@@ -35,8 +35,8 @@ Expected<StringRef> text(const json::Object &facts, StringRef name,
   return *value;
 }
 
-Expected<std::vector<std::string>>
-list(const json::Object &facts, StringRef name, const char *key) {
+Expected<std::vector<std::string>> list(const json::Object &facts,
+                                        StringRef name, const char *key) {
   std::vector<std::string> values;
   const json::Array *array = facts.getArray(key);
   if (!array)
@@ -80,7 +80,8 @@ Expected<Target> readDevice(StringRef contents, StringRef name,
     if (is_contained(*features, feature))
       continue;
     if (!is_contained(*optional, feature)) {
-      std::string has = "features: " + (features->empty() ? "none" : join(*features, ", "));
+      std::string has =
+          "features: " + (features->empty() ? "none" : join(*features, ", "));
       if (!optional->empty())
         has += "; it may have: " + join(*optional, ", ");
       return createStringError("target %s lacks the feature '%s' (%s)",

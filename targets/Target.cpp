@@ -71,14 +71,13 @@ static const Target targets[] = {
   {                                                                            \
     "hexagon-v" version, summary, "hexagon-unknown-linux-musl",                \
         "hexagonv" version, "+hvxv" version ",+hvx-length128b" floats,         \
-        "arm-32-noos-no_neon" halide,           bits, 32, 32, 32 << 10,        \
-        1 << 20                                                                \
+        "arm-32-noos-no_neon" halide, bits, 32, 32, 32 << 10, 1 << 20          \
   }
     LFMC_HEXAGON("66", "", "", LFM_CPU_HVX,
                  "Hexagon v66 with HVX (Snapdragon 855); run under qemu"),
 #define LFMC_HEXAGON_FLOAT(version, summary)                                   \
-  LFMC_HEXAGON(version, ",+hvx-qfloat", "-vector_bits_1024",LFM_CPU_HVX | LFM_CPU_HVX_FLOAT, \
-               summary "; never run")
+  LFMC_HEXAGON(version, ",+hvx-qfloat", "-vector_bits_1024",                   \
+               LFM_CPU_HVX | LFM_CPU_HVX_FLOAT, summary "; never run")
     LFMC_HEXAGON_FLOAT("68", "Hexagon v68 with HVX float (Snapdragon 888)"),
     LFMC_HEXAGON_FLOAT("69", "Hexagon v69 with HVX float (8 Gen 1)"),
     LFMC_HEXAGON_FLOAT("73", "Hexagon v73 with HVX float (8 Gen 2)"),

@@ -49,7 +49,8 @@ static struct function *find(const char *name) {
   int i = 0;
   if (!name || !*name)
     name = "?";
-  while (i < used && strncmp(functions[i].name, name, sizeof functions->name - 1))
+  while (i < used &&
+         strncmp(functions[i].name, name, sizeof functions->name - 1))
     ++i;
   if (i == used && used < MAX_FUNCTIONS - 1)
     strncpy(functions[used++].name, name, sizeof functions->name - 1);
@@ -60,9 +61,9 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   (void)id;
   struct function *f =
       find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(block, 0)));
-  qemu_plugin_register_vcpu_tb_exec_inline(
-      block, QEMU_PLUGIN_INLINE_ADD_U64, &f->count,
-      qemu_plugin_tb_n_insns(block));
+  qemu_plugin_register_vcpu_tb_exec_inline(block, QEMU_PLUGIN_INLINE_ADD_U64,
+                                           &f->count,
+                                           qemu_plugin_tb_n_insns(block));
 }
 
 static int byCount(const void *a, const void *b) {

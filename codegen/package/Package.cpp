@@ -20,8 +20,7 @@ Expected<Installation> Installation::find(StringRef executable) {
     return makeError("cannot find {}: {}", executable.str(), code.message());
   std::string root = sys::path::parent_path(sys::path::parent_path(real)).str();
   Installation found{root + "/lib/liblfm_runtime.a", root + "/include/lfm",
-                     root + "/lib/lfm/hexagon",
-                     root + "/share/lfmc/runtime"};
+                     root + "/lib/lfm/hexagon", root + "/share/lfmc/runtime"};
   if (!sys::fs::exists(found.runtimeLibrary)) {
     found.runtimeLibrary = root + "/" LFMC_LIBDIR "/liblfm_runtime.a";
     found.hexagon = root + "/" LFMC_LIBDIR "/lfm/hexagon";
@@ -103,9 +102,8 @@ static Error writeParts(StagedDirectory &directory, PackageContents &contents,
   Expected<std::string> library = directory.file("lib" + name + ".a");
   if (!library)
     return library.takeError();
-  if (Error error =
-          writeLibrary(*library, contents.objects, runtime,
-                       contents.target->isApple()))
+  if (Error error = writeLibrary(*library, contents.objects, runtime,
+                                 contents.target->isApple()))
     return error;
   if (facts.runtimeSources)
     if (Error error = copySources(directory, installation.sources))

@@ -113,9 +113,8 @@ Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
         return error;
     if (symbol.starts_with(prefix))
       continue;
-    StringRef fresh =
-        renamed.insert((prefix + symbol.drop_front(apple)).str())
-            .first->getKey();
+    StringRef fresh = renamed.insert((prefix + symbol.drop_front(apple)).str())
+                          .first->getKey();
     config.Common.SymbolsToRename[symbol] = fresh;
     if (!apple)
       if (Error error = hide(config, fresh))

@@ -46,10 +46,9 @@ protected:
 };
 
 TEST_P(Arm, EqualsTransformers) {
-  std::string package =
-      compile(checkpoint("dense-b-bf16"),
-              std::string("--max-context 1500 --target ") + GetParam().target,
-              "arm");
+  std::string package = compile(
+      checkpoint("dense-b-bf16"),
+      std::string("--max-context 1500 --target ") + GetParam().target, "arm");
   Outcome verified = runLfmc("verify --json --threads 2 --case p0,p1,p2,p3 " +
                              package + " " + golden("dense-b-bf16") + runner());
   ASSERT_EQ(verified.err, "");
@@ -61,42 +60,48 @@ TEST_P(Arm, EqualsTransformers) {
   EXPECT_EQ(report["passed"], true);
 }
 
-// Weights of 4 and 8 bits: all ways to read a prompt agree, the text is that of
-// the reference, and the loss is near to it.
-TEST_P(Arm, QuantizedFollowsTheReference) {
-  const char *quant[] = {"q4", "q8"};
-  const double tolerance[] = {12, 1.5};
-  for (int i = 0; i < 2; ++i) {
-    SCOPED_TRACE(quant[i]);
-    std::string package = compile(
-        example, std::string("--calibrate none --max-context 1024 --quant ") +
-                     quant[i] + " --target " + GetParam().target,
-        "small");
-    Outcome verified = runLfmc(
-        "verify --json --tolerance " + std::to_string(tolerance[i]) +
-        " --consistency 2e-3 --gap 3 " + package + " " +
-        golden("lfm2-small-dense") + runner());
-    ASSERT_EQ(verified.err, "");
-    json report = json::parse(verified.out);
-    EXPECT_EQ(report["decode_minus_prefill"]["passed"], true) << verified.out;
-    EXPECT_EQ(report["chunked_minus_whole"]["passed"], true) << verified.out;
-    EXPECT_EQ(report["logits"]["passed"], true) << verified.out;
-    EXPECT_EQ(report["greedy"]["wrong"], 0) << verified.out;
+// Quantized weights: a prompt, its tokens one by one and in pieces give the
+// same bits, whichever kernels compute them; and what quantizing costs a model
+// of random weights is what it costs on this machine.
+TEST_P(Arm, QuantizedAsOnThisMachine) {
+  const bool matrix = std::string(GetParam().cpu) == "max";
+  const std::string common =
+      "--case p2,p3 --json --tolerance 100 --gap 100 --consistency ";
+  for (const std::string kind : {"q8", "q4", "q6", "q4m/64"}) {
+    if (!matrix && kind != "q4" && kind != "q8")
+      continue;
+    SCOPED_TRACE(kind);
+    const std::string flags =
+        "--calibrate none --max-context 128 --quant " + kind;
+    Outcome here = runLfmc("verify " + common + "1e-4 " + tiny() + " " +
+                           golden("dense-b-bf16") + " " + flags);
+    ASSERT_EQ(here.code, 0) << here.err << here.out;
+    std::string package =
+        compile(tiny(), flags + " --target " + GetParam().target, "quant");
+    Outcome there = runLfmc("verify " + common + "0 " + package + " " +
+                            golden("dense-b-bf16") + runner());
+    ASSERT_EQ(there.err, "");
+    EXPECT_EQ(there.code, 0) << there.out;
+    double wanted =
+        json::parse(here.out)["logits"]["max_abs_error"].get<double>();
+    double found =
+        json::parse(there.out)["logits"]["max_abs_error"].get<double>();
+    EXPECT_NEAR(found, wanted, 0.02 * wanted);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , Arm,
-    testing::Values(Level{"aarch64-linux", "cortex-a72"},
-                    Level{"raspberry-pi-5", "cortex-a76"},
-                    Level{"aarch64-linux+dotprod+i8mm", "max"}),
-    [](const auto &info) {
-      std::string name = info.param.target;
-      for (char &c : name)
-        if (!isalnum(c))
-          c = '_';
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(, Arm,
+                         testing::Values(Level{"aarch64-linux", "cortex-a72"},
+                                         Level{"raspberry-pi-5", "cortex-a76"},
+                                         Level{"aarch64-linux+dotprod+i8mm",
+                                               "max"}),
+                         [](const auto &info) {
+                           std::string name = info.param.target;
+                           for (char &c : name)
+                             if (!isalnum(c))
+                               c = '_';
+                           return name;
+                         });
 
 // What the loaders of Android 15 and of iOS want of a library.
 struct Device {
@@ -109,28 +114,31 @@ TEST_P(Objects, HideSymbolsAndNeedNothing) {
       compile(tiny(), std::string("--target ") + GetParam().target, "dev");
   ASSERT_NE(package, "");
   std::string library = package + "/libdev.a";
-  Outcome headers = shell(LFMC_LLVM_BIN "/llvm-readobj --file-headers " + library);
+  Outcome headers =
+      shell(LFMC_LLVM_BIN "/llvm-readobj --file-headers " + library);
   EXPECT_NE(headers.out.find(GetParam().format), std::string::npos)
       << headers.out.substr(0, 300);
   bool apple = std::string(GetParam().format).rfind("Mach-O", 0) == 0;
   // All but the program itself is for the archive's own use.
-  Outcome symbols =
-      shell(LFMC_LLVM_BIN "/llvm-readobj --symbols " + library +
-            (apple ? " | grep -B8 'Private External' " : " | grep -A6 Name: ") +
-            " | grep -c .");
-  EXPECT_GT(std::stoi(symbols.out), 10);
-  Outcome exported = shell(LFMC_LLVM_BIN "/llvm-nm -g --defined-only " + library);
-  int visible = 0;
-  std::istringstream lines(exported.out);
-  for (std::string line; std::getline(lines, line);)
-    if (line.find(" T ") != std::string::npos ||
-        line.find(" S ") != std::string::npos ||
-        line.find(" R ") != std::string::npos ||
-        line.find(" D ") != std::string::npos) {
-      EXPECT_NE(line.find("dev_"), std::string::npos) << line;
+  Outcome symbols = shell(
+      apple ? LFMC_LLVM_BIN "/llvm-nm -gm --defined-only " + library
+            : LFMC_LLVM_BIN "/llvm-readelf -sW " + library + " | grep -v UND");
+  int hidden = 0, visible = 0;
+  std::istringstream lines(symbols.out);
+  for (std::string line; std::getline(lines, line);) {
+    auto says = [&](const char *text) {
+      return line.find(text) != std::string::npos;
+    };
+    if (says(apple ? "private external" : "GLOBAL HIDDEN")) {
+      EXPECT_TRUE(says("dev_")) << line; // another model's have other names
+      ++hidden;
+    } else if (says(apple ? " external " : "GLOBAL DEFAULT")) {
+      EXPECT_TRUE(says("dev_program")) << line;
       ++visible;
     }
-  EXPECT_GT(visible, 3);
+  }
+  EXPECT_GT(hidden, 10);
+  EXPECT_EQ(visible, 1);
   Outcome undefined = shell(LFMC_LLVM_BIN "/llvm-nm -u " + library +
                             " | grep ' U ' | grep -v dev_");
   EXPECT_EQ(undefined.out, ""); // no libm, no memcpy
@@ -138,10 +146,11 @@ TEST_P(Objects, HideSymbolsAndNeedNothing) {
   EXPECT_TRUE(fs::exists(package + "/runtime/include/lfm/program.h"));
   if (apple)
     return;
-  std::string shared = package + "/libdev.so";
+  std::string shared = (Sandbox::get().root / "libdev.so").string();
   Outcome linked =
       shell(LFMC_LLVM_BIN "/ld.lld -shared -z text -z max-page-size=16384 "
-            "--whole-archive " + library + " -o " + shared);
+                          "--whole-archive " +
+            library + " -o " + shared);
   ASSERT_EQ(linked.code, 0) << linked.err;
   Outcome dynamic =
       shell(LFMC_LLVM_BIN "/llvm-readelf --dyn-syms --dynamic -l " + shared);
@@ -194,8 +203,9 @@ TEST(Sources, BuildByTheApplicationsToolchain) {
       LFMC_CMAKE " -G Ninja -S " + app.string() + " -B " + app.string() +
       "/build -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 "
       "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_PREFIX_PATH=" +
-      package + " -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=BOTH && " LFMC_CMAKE
-                " --build " + app.string() + "/build");
+      package +
+      " -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=BOTH && " LFMC_CMAKE " --build " +
+      app.string() + "/build");
   ASSERT_EQ(built.code, 0) << built.out << built.err;
   Outcome run = shell("cd " + package + " && qemu-aarch64 -cpu max " +
                       app.string() + "/build/app 'It is a truth' | head -c 40");
@@ -206,6 +216,62 @@ TEST(Sources, BuildByTheApplicationsToolchain) {
   EXPECT_NE(older.err.find("this processor lacks dot product"),
             std::string::npos)
       << older.err;
+}
+
+// A model with stated assumptions; here only what must hold of any.
+TEST(Devices, PredictSpeed) {
+  if (!has("llvm-mca-22") && !has("llvm-mca"))
+    GTEST_SKIP() << "NOT TESTED: no llvm-mca";
+  auto predict = [](const std::string &device, const std::string &flags) {
+    Outcome outcome =
+        runLfmc("predict " + example.string() + " --device " + device +
+                " --quant q4 --calibrate none --json " + flags);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.code ? json() : json::parse(outcome.out);
+  };
+  json pi = predict("raspberry-pi-5", ""),
+       phone = predict("snapdragon-8-elite", ""),
+       shallow = predict("raspberry-pi-5", "--depth 0"),
+       one = predict("raspberry-pi-5", "--cores 1");
+  ASSERT_TRUE(pi.is_object() && phone.is_object() && shallow.is_object() &&
+              one.is_object());
+  EXPECT_GT(phone["decode_tokens_per_second"], pi["decode_tokens_per_second"]);
+  EXPECT_GT(phone["prefill_tokens_per_second"],
+            pi["prefill_tokens_per_second"]);
+  EXPECT_GE(shallow["decode_tokens_per_second"],
+            pi["decode_tokens_per_second"]);
+  EXPECT_LT(shallow["decode_bytes"], pi["decode_bytes"]);
+  double four = pi["prefill_tokens_per_second"],
+         single = one["prefill_tokens_per_second"];
+  EXPECT_NEAR(four / single, 4, 1e-6);
+  EXPECT_GT(pi["loops"].size(), 1u);
+  EXPECT_GT(pi["assumptions"].size(), 2u);
+  expectError(
+      runLfmc("predict " + example.string() + " --device aarch64-linux"),
+      "nothing is known of its cores and memory");
+}
+
+// Several levels of one device in one library.
+TEST(Levels, ChooseByTheProcessor) {
+  if (!has("qemu-aarch64") || !has("aarch64-linux-gnu-gcc"))
+    GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
+  std::string package = compile(tiny(),
+                                "--max-context 256 --target aarch64-linux "
+                                "--isa base,dotprod,dotprod+i8mm --quant q8",
+                                "levels");
+  ASSERT_NE(package, "");
+  for (const char *cpu : {"cortex-a72", "cortex-a76", "max"}) {
+    SCOPED_TRACE(cpu);
+    Outcome verified =
+        runLfmc("verify --json --case p2 --tolerance 100 --consistency 0 "
+                "--gap 100 " +
+                package + " " + golden("dense-b-bf16") +
+                " --runner 'qemu-aarch64 -cpu " + cpu + "'");
+    EXPECT_EQ(verified.code, 0) << verified.err << verified.out;
+  }
+  expectError(runLfmc("compile " + tiny() + " -o " + package +
+                      " --target raspberry-pi-5 --isa base,i8mm"),
+              "lacks the feature 'i8mm'");
 }
 
 TEST(Devices, RefuseWhatIsUnknown) {

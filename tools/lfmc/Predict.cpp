@@ -68,8 +68,10 @@ Expected<double> throughput(ArrayRef<std::string> loop,
   std::string iterationFlag = "-iterations=" + std::to_string(iterations),
               cpu = "-mcpu=" + model;
   int status = sys::ExecuteAndWait(
-      *mca, {*mca, "-mtriple=aarch64-linux-gnu", "-mattr=+v8.6a", cpu,
-             iterationFlag, source.path},
+      *mca,
+      {*mca, "-mtriple=aarch64-linux-gnu", "-mattr=+v8.6a", cpu,
+       // Models lack some instructions: they count as nothing.
+       "-skip-unsupported-instructions=lack-sched", iterationFlag, source.path},
       std::nullopt, redirects);
   Expected<std::string> text = read(output.path);
   if (!text)
@@ -140,15 +142,14 @@ Expected<Predictor> Predictor::create(const Target &device) {
                      device.name.str());
   try {
     for (const auto &one : facts["clusters"])
-      predictor.kinds.push_back({one.at("core"), one.at("model"),
-                                 one.at("cores"), one.at("ghz")});
+      predictor.kinds.push_back(
+          {one.at("core"), one.at("model"), one.at("cores"), one.at("ghz")});
     predictor.peak = facts["bandwidth_gbs"].get<double>() * 1e9;
   } catch (const nlohmann::json::exception &error) {
     return makeError("device {}: {}", device.name.str(), error.what());
   }
-  llvm::sort(predictor.kinds, [](const Cluster &a, const Cluster &b) {
-    return a.ghz > b.ghz;
-  });
+  llvm::sort(predictor.kinds,
+             [](const Cluster &a, const Cluster &b) { return a.ghz > b.ghz; });
   return predictor;
 }
 
@@ -201,9 +202,8 @@ Expected<double> Predictor::cycles(const Json &params, const std::string &model,
   if (!one)
     return one.takeError();
   loops.push_back(fmt::format(
-      "{}: {} of kind {}, {} tokens: {:.0f} cycles for {} products",
-      model, kernel.family, value("wtype", 0), value("tokens", 1), *one,
-      products));
+      "{}: {} of kind {}, {} tokens: {:.0f} cycles for {} products", model,
+      kernel.family, value("wtype", 0), value("tokens", 1), *one, products));
   return known[key] = *one / double(products);
 }
 

@@ -31,8 +31,8 @@ struct Prediction {
   double decode = 0, prefill = 0; ///< tokens a second
   double firstToken = 0;          ///< seconds, of the prompt
   double decodeBytes = 0, memory = 0;
-  bool memoryBound = false;          ///< decode
-  std::vector<std::string> loops;    ///< what was modelled, a line each
+  bool memoryBound = false;       ///< decode
+  std::vector<std::string> loops; ///< what was modelled, a line each
 };
 
 class Predictor {

@@ -37,43 +37,48 @@ Expected<int> predict(const Flags &flags) {
   Expected<const Target *> target = findTarget(made);
   if (!target)
     return target.takeError();
-  if (!(*target)->isArm64() || ((*target)->cpuFeatures & ~(*device)->cpuFeatures))
+  if (!(*target)->isArm64() ||
+      ((*target)->cpuFeatures & ~(*device)->cpuFeatures))
     return makeError("the package is compiled for {}, which {} does not run",
                      made, flags.device);
-  Expected<Prediction> result = predictor->predict(*manifest, flags.prompt,
-                                                   flags.depth, flags.cores);
+  Expected<Prediction> result =
+      predictor->predict(*manifest, flags.prompt, flags.depth, flags.cores);
   if (!result)
     return result.takeError();
   std::vector<std::string> assumptions = {
       "a model: nothing was measured on the device",
-      fmt::format("{:.0f} % of the interface's peak of {:.1f} GB/s for decoding",
-                  100 * bandwidthShare, predictor->bandwidth() / 1e9),
+      fmt::format(
+          "{:.0f} % of the interface's peak of {:.1f} GB/s for decoding",
+          100 * bandwidthShare, predictor->bandwidth() / 1e9),
       "llvm-mca's cycles of the matrix loops, with hits in the first cache; "
       "attention, norms and barriers are left out",
-      flags.cores ? fmt::format("the {} fastest cores at full clock", flags.cores)
-                  : "all cores at full clock, evenly loaded by work"};
+      flags.cores
+          ? fmt::format("the {} fastest cores at full clock", flags.cores)
+          : "all cores at full clock, evenly loaded by work"};
   if (flags.json) {
-    Json report = {{"device", flags.device},
-                   {"decode_tokens_per_second", result->decode},
-                   {"decode_bound", result->memoryBound ? "memory" : "arithmetic"},
-                   {"prefill_tokens_per_second", result->prefill},
-                   {"first_token_seconds", result->firstToken},
-                   {"prompt", flags.prompt},
-                   {"depth", flags.depth},
-                   {"decode_bytes", result->decodeBytes},
-                   {"memory_bytes", result->memory},
-                   {"loops", result->loops},
-                   {"assumptions", assumptions}};
+    Json report = {
+        {"device", flags.device},
+        {"decode_tokens_per_second", result->decode},
+        {"decode_bound", result->memoryBound ? "memory" : "arithmetic"},
+        {"prefill_tokens_per_second", result->prefill},
+        {"first_token_seconds", result->firstToken},
+        {"prompt", flags.prompt},
+        {"depth", flags.depth},
+        {"decode_bytes", result->decodeBytes},
+        {"memory_bytes", result->memory},
+        {"loops", result->loops},
+        {"assumptions", assumptions}};
     std::puts(report.dump(2).c_str());
     return 0;
   }
-  std::puts(fmt::format("prefill      {:.0f} tok/s\ndecode       {:.0f} tok/s at "
-                        "depth {}, bound by {}\nfirst token  {:.2f} s of a "
-                        "prompt of {}\nmemory       {:.0f} MB",
-                        result->prefill, result->decode, flags.depth,
-                        result->memoryBound ? "memory" : "arithmetic",
-                        result->firstToken, flags.prompt, result->memory / 1e6)
-                .c_str());
+  std::puts(
+      fmt::format("prefill      {:.0f} tok/s\ndecode       {:.0f} tok/s at "
+                  "depth {}, bound by {}\nfirst token  {:.2f} s of a "
+                  "prompt of {}\nmemory       {:.0f} MB",
+                  result->prefill, result->decode, flags.depth,
+                  result->memoryBound ? "memory" : "arithmetic",
+                  result->firstToken, flags.prompt, result->memory / 1e6)
+          .c_str());
   for (const std::string &line : result->loops)
     std::puts(("  " + line).c_str());
   std::puts("assumed:");

@@ -2,7 +2,6 @@
 #include "tools/lfmc/Remote.h"
 
 #include "frontend/Errors.h"
-#include "targets/Target.h"
 #include "tools/lfmc/Cache.h"
 #include "tools/lfmc/Commands.h"
 
@@ -10,6 +9,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <cerrno>
 #include <csignal>
@@ -36,32 +36,32 @@ std::string shellWord(StringRef text) {
 
 /// The C compiler and options that make a static program for a target, as a
 /// shell's words.
-Expected<std::string> compilerOf(const Target &target) {
-  if (target.system.empty())
+Expected<std::string> compilerOf(const std::string &target,
+                                 const Triple &triple) {
+  if (triple.isX86())
     return std::string("cc -static");
-  if (target.system == "aarch64-linux") {
-    for (const char *name : {"aarch64-linux-gnu-gcc", "aarch64-linux-gnu-gcc-12"})
+  if (triple.isAArch64() && triple.isOSLinux() && !triple.isAndroid()) {
+    for (const char *name :
+         {"aarch64-linux-gnu-gcc", "aarch64-linux-gnu-gcc-12"})
       if (sys::findProgramByName(name))
         return std::string(name) + " -static";
     return makeError("no C compiler for {}: install gcc-aarch64-linux-gnu, or "
                      "name one with --runner-cc",
-                     target.name.str());
+                     target);
   }
-  if (target.system == "aarch64-android") {
+  if (triple.isAndroid()) {
     const char *root = std::getenv("ANDROID_NDK_ROOT");
-    std::string compiler =
-        std::string(root ? root : "") +
-        "/toolchains/llvm/prebuilt/linux-x86_64/bin/aarch64-linux-android30-clang";
+    std::string compiler = std::string(root ? root : "") +
+                           "/toolchains/llvm/prebuilt/linux-x86_64/bin/"
+                           "aarch64-linux-android30-clang";
     if (root && sys::fs::exists(compiler))
       return shellWord(compiler) + " -static";
     return makeError("no C compiler for {}: expected the Android NDK in "
                      "ANDROID_NDK_ROOT ({}), or name a compiler with "
                      "--runner-cc",
-                     target.name.str(),
-                     root ? std::string("no ") + compiler : "not set");
+                     target, root ? std::string("no ") + compiler : "not set");
   }
-  return makeError("no C compiler for {}: name one with --runner-cc",
-                   target.name.str());
+  return makeError("no C compiler for {}: name one with --runner-cc", target);
 }
 
 /// Runs a shell's command; the error holds what it wrote.
@@ -74,17 +74,20 @@ Error shell(const std::string &command, const std::string &log) {
   if (auto text = MemoryBuffer::getFile(log))
     message += (*text)->getBuffer();
   sys::fs::remove(log);
-  return status == 0 ? Error::success()
-                     : makeError("{}: {}", command,
-                                 StringRef(message).trim().str());
+  return status == 0
+             ? Error::success()
+             : makeError("{}: {}", command, StringRef(message).trim().str());
 }
 
 /// Links package and driver to `program`.
-Error link(StringRef package, const std::string &name, const Target &target,
-           const std::string &chosen, const std::string &program) {
+Error link(StringRef package, const Json &manifest, const std::string &chosen,
+           const std::string &program) {
+  const std::string name = manifest.at("name");
   std::string compiler = chosen;
   if (compiler.empty()) {
-    Expected<std::string> found = compilerOf(target);
+    const Json &target = manifest.at("target");
+    Expected<std::string> found = compilerOf(
+        target.at("name"), Triple(target.at("triple").get<std::string>()));
     if (!found)
       return found.takeError();
     compiler = *found;
@@ -93,7 +96,8 @@ Error link(StringRef package, const std::string &name, const Target &target,
   if (!installation)
     return installation.takeError();
   std::string driver =
-      (sys::path::parent_path(installation->sources) + "/runner/driver.c").str();
+      (sys::path::parent_path(installation->sources) + "/runner/driver.c")
+          .str();
   std::string sources;
   if (sys::fs::exists(package + "/runtime/src"))
     sources = fmt::format("-fno-exceptions -fno-rtti -fno-threadsafe-statics "
@@ -144,10 +148,6 @@ Expected<std::unique_ptr<Remote>> Remote::start(StringRef package,
   if (!manifest)
     return manifest.takeError();
   const std::string name = manifest->at("name").get<std::string>();
-  Expected<const Target *> target =
-      findTarget(manifest->at("target").at("name").get<std::string>());
-  if (!target)
-    return target.takeError();
   std::unique_ptr<Remote> it(new Remote);
   std::string folder = cacheDirectory() + "/runner";
   if (std::error_code code = sys::fs::create_directories(folder))
@@ -159,8 +159,7 @@ Expected<std::unique_ptr<Remote>> Remote::start(StringRef package,
                             /*MakeAbsolute=*/false);
   it->program = place.str().str();
   sys::RemoveFileOnSignal(it->program);
-  if (Error error =
-          link(package, name, **target, options.compiler, it->program))
+  if (Error error = link(package, *manifest, options.compiler, it->program))
     return error;
 
   int input[2], output[2];

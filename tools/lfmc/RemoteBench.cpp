@@ -21,8 +21,8 @@ struct Row {
   Samples perSecond;
 };
 
-Error measure(Remote &remote, Row &row, bool decode,
-              ArrayRef<int32_t> ids, int repeat) {
+Error measure(Remote &remote, Row &row, bool decode, ArrayRef<int32_t> ids,
+              int repeat) {
   if (Error error = remote.reset())
     return error;
   if (row.depth)
@@ -78,8 +78,8 @@ Expected<int> benchRemote(StringRef package, const BenchOptions &options,
     Progress progress;
     for (Row &row : rows) {
       progress.update("bench", uint64_t(&row - rows.data()), rows.size());
-      if (Error error = measure(remote, row, row.name == "decode", ids,
-                                options.repeat))
+      if (Error error =
+              measure(remote, row, row.name == "decode", ids, options.repeat))
         return error;
     }
   }

@@ -22,8 +22,7 @@ public:
   /// Reads tokens together; logits of all.
   virtual llvm::Error logits(llvm::ArrayRef<int32_t> tokens, float *all) = 0;
   /// Reads tokens one by one; logits of the last one (null: not wanted).
-  virtual llvm::Error decode(llvm::ArrayRef<int32_t> tokens,
-                             float *logits) = 0;
+  virtual llvm::Error decode(llvm::ArrayRef<int32_t> tokens, float *logits) = 0;
 };
 
 class LocalStepper : public Stepper {
@@ -42,13 +41,13 @@ public:
                                              tokens.size(), logits));
   }
   llvm::Error logits(llvm::ArrayRef<int32_t> tokens, float *all) override {
-    return session.check(lfm_session_logits(session.get(), tokens.data(),
-                                            tokens.size(), all));
+    return session.check(
+        lfm_session_logits(session.get(), tokens.data(), tokens.size(), all));
   }
   llvm::Error decode(llvm::ArrayRef<int32_t> tokens, float *logits) override {
     for (int32_t token : tokens)
-      if (llvm::Error error = session.check(
-              lfm_session_decode(session.get(), token, logits)))
+      if (llvm::Error error =
+              session.check(lfm_session_decode(session.get(), token, logits)))
         return error;
     return llvm::Error::success();
   }

@@ -14,23 +14,24 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string names(const Json &facts, const char *key) {
-  return fmt::format("{}", fmt::join(facts[key].get<std::vector<std::string>>(),
-                                     ", "));
+  return fmt::format(
+      "{}", fmt::join(facts[key].get<std::vector<std::string>>(), ", "));
 }
 
 /// How far a target's packages were tried, by the project's tests.
 std::string state(const Target &target, const Json &facts) {
   if (!facts.is_null())
-    return facts["tested"] == "checked" ? "checked, not run"
-                                        : "run under " + facts["tested"].get<std::string>();
+    return facts["tested"] == "checked"
+               ? "checked, not run"
+               : "run under " + facts["tested"].get<std::string>();
   if (&target == &hostTarget())
     return "this machine, 'host'";
   return runsOnHost(target) ? "" : "not this machine";
 }
 
 void print(const Target &target, const Json &facts) {
-  std::string text = fmt::format("{:<20} {}", target.name.str(),
-                                 target.summary.str());
+  std::string text =
+      fmt::format("{:<20} {}", target.name.str(), target.summary.str());
   std::string how = state(target, facts);
   if (!how.empty())
     text += " (" + how + ")";

@@ -113,8 +113,7 @@ Expected<std::vector<float>> Verifier::decodeAll(const GoldenCase &one) {
   if (Error error = session.reset())
     return error;
   for (size_t i = 0; i < one.tokens.size(); ++i)
-    if (Error error =
-            session.decode(one.tokens[i], logits.data() + i * vocab))
+    if (Error error = session.decode(one.tokens[i], logits.data() + i * vocab))
       return error;
   return logits;
 }
@@ -250,7 +249,8 @@ Expected<int> verifySession(const Flags &flags, Stepper &session) {
   if (!cases)
     return cases.takeError();
   for (const std::string &name : flags.cases)
-    if (llvm::none_of(*cases, [&](const GoldenCase &c) { return c.name == name; }))
+    if (llvm::none_of(*cases,
+                      [&](const GoldenCase &c) { return c.name == name; }))
       return makeError("{} has no case {}", flags.goldens, inQuotes(name));
   if (!flags.cases.empty())
     llvm::erase_if(*cases, [&](const GoldenCase &c) {

@@ -173,9 +173,10 @@ void ArmDot::build() {
     for (int64_t t = 0; t < tokens; ++t) {
       Values parts;
       for (int64_t v = 0; v < vectors; ++v)
-        parts.push_back(inRegisters
-                            ? sums[t * vectors + v]
-                            : w.load(floats(), w.at(sumMemory, (t * vectors + v) * 16)));
+        parts.push_back(
+            inRegisters
+                ? sums[t * vectors + v]
+                : w.load(floats(), w.at(sumMemory, (t * vectors + v) * 16)));
       q.finish(w.join(parts), panel,
                q.res ? w.at(q.res, t * shape.resStride * 4) : nullptr,
                w.at(q.y, t * shape.yStride * 4));

@@ -24,8 +24,7 @@ constexpr int64_t segmentBlocks = 32;
 class ArmMatrix : ArmWeights {
 public:
   explicit ArmMatrix(LinearQ &kernel)
-      : ArmWeights(kernel), pairs(layout.rows / 2),
-        codeBytes(layout.rows * 32),
+      : ArmWeights(kernel), pairs(layout.rows / 2), codeBytes(layout.rows * 32),
         factorBytes(pairs * (layout.hasMinimum() ? 32 : 16)) {}
   void build();
 
@@ -114,8 +113,8 @@ std::string ArmMatrix::assembly() const {
     line("movi v15.2d, #0");
     for (int group = 0; group < 4; ++group) {
       line(fmt::format("smmla v14.4s, v{}.16b, v{}.16b", 10 + group, group));
-      line(fmt::format("smmla v15.4s, v{}.16b, v{}.16b", 10 + group,
-                       4 + group));
+      line(
+          fmt::format("smmla v15.4s, v{}.16b, v{}.16b", 10 + group, 4 + group));
     }
     line(layout.hasMinimum() ? "ldp q10, q11, [$2], #32"
                              : "ldr q10, [$2], #16");
@@ -153,14 +152,13 @@ void ArmMatrix::quad(Value *x, Value *start, Value *count, Value *sums) {
   std::string constraints = "=&r,=&r,=&r,=&r,=&r,0,1,2,3,4,~{memory},~{cc}";
   for (int i = 0; i < 32; ++i)
     constraints += fmt::format(",~{{v{}}}", i);
-  Type *results =
-      StructType::get(pointer, pointer, pointer, integer, pointer);
+  Type *results = StructType::get(pointer, pointer, pointer, integer, pointer);
   auto *type = FunctionType::get(
       results, {pointer, pointer, pointer, integer, pointer}, false);
-  b.CreateCall(InlineAsm::get(type, assembly(), constraints,
-                              /*hasSideEffects=*/true),
-               {w.at(x, start, quadBlockBytes), codeMemory, factorMemory, count,
-                sums});
+  b.CreateCall(
+      InlineAsm::get(type, assembly(), constraints,
+                     /*hasSideEffects=*/true),
+      {w.at(x, start, quadBlockBytes), codeMemory, factorMemory, count, sums});
 }
 
 /// Writes y of four tokens.
@@ -199,9 +197,9 @@ void ArmMatrix::build() {
     Value *blocks = b.getInt64(q.blocks());
     w.loop(b.getInt64(0), blocks, segmentBlocks, {},
            [&](Value *start, Values none) {
-             Value *count = b.CreateBinaryIntrinsic(
-                 Intrinsic::smin, b.CreateSub(blocks, start),
-                 b.getInt64(segmentBlocks));
+             Value *count = b.CreateBinaryIntrinsic(Intrinsic::smin,
+                                                    b.CreateSub(blocks, start),
+                                                    b.getInt64(segmentBlocks));
              unpack(first, start, count);
              w.loop(quads, [&](Value *i) {
                quad(w.at(q.xq, i, int64_t(q.shape.xStride) * 4), start, count,
@@ -209,9 +207,8 @@ void ArmMatrix::build() {
              });
              return none;
            });
-    w.loop(quads, [&](Value *i) {
-      finish(w.at(sums, i, quadBytes), i, panel);
-    });
+    w.loop(quads,
+           [&](Value *i) { finish(w.at(sums, i, quadBytes), i, panel); });
   });
 }
 

@@ -42,9 +42,8 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
                ? MicroBackend::ArmMatrix
                : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
-    return rows > 0 && rows % 4 == 0 && tileRows == rows
-               ? MicroBackend::ArmDot
-               : MicroBackend::Halide;
+    return rows > 0 && rows % 4 == 0 && tileRows == rows ? MicroBackend::ArmDot
+                                                         : MicroBackend::Halide;
   return MicroBackend::Halide;
 }
 

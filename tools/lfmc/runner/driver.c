@@ -102,7 +102,8 @@ static int serve(void) {
       realloc(it.logits, (rows + 1) * (size_t)it.vocab * sizeof *it.logits);
   if (!it.tokens || !it.logits)
     return 0;
-  if (reads && fread(it.tokens, sizeof *it.tokens, (size_t)n, stdin) != (size_t)n)
+  if (reads &&
+      fread(it.tokens, sizeof *it.tokens, (size_t)n, stdin) != (size_t)n)
     return 0;
   const double start = now();
   lfm_status status = step(op, n);
@@ -136,10 +137,9 @@ int main(int argc, char **argv) {
   it.vocab = info.vocab_size;
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  const float facts[] = {(float)info.vocab_size, (float)info.max_context,
-                         (float)info.max_prefill,
-                         (float)lfm_session_threads(it.session),
-                         (float)usage.ru_maxrss / 1024};
+  const float facts[] = {
+      (float)info.vocab_size, (float)info.max_context, (float)info.max_prefill,
+      (float)lfm_session_threads(it.session), (float)usage.ru_maxrss / 1024};
   int more = answer(0, facts, 5, sizeof *facts, now() - start);
   while (more)
     more = serve();

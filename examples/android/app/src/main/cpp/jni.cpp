@@ -46,8 +46,7 @@ extern "C" JNIEXPORT jlong JNICALL Java_lfm_Model_open(JNIEnv *env, jclass,
   const char *path = env->GetStringUTFChars(weights, nullptr);
   char message[256] = "";
   Handle handle = {};
-  lfm_status status =
-      model_open(path, &handle.model, message, sizeof message);
+  lfm_status status = model_open(path, &handle.model, message, sizeof message);
   if (status == LFM_OK)
     status = lfm_session_create(handle.model, nullptr, &handle.session, message,
                                 sizeof message);
@@ -96,9 +95,9 @@ extern "C" JNIEXPORT void JNICALL Java_lfm_Model_chat(JNIEnv *env, jclass,
   if (status != LFM_OK) {
     raise(env, lfm_status_string(status));
   } else {
-    Listener to = {env, listener,
-                   env->GetMethodID(env->GetObjectClass(listener), "onText",
-                                    "([B)Z")};
+    Listener to = {
+        env, listener,
+        env->GetMethodID(env->GetObjectClass(listener), "onText", "([B)Z")};
     lfm_session_reset(handle->session);
     status = lfm_generate(handle->session, tokens, count, nullptr, piece, &to,
                           nullptr);
