@@ -47,6 +47,20 @@ Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
     if (Error error = directory.write(std::string("lfm/") + header, *text))
       return error;
   }
+  const std::pair<const char *, std::string> sources[] = {
+      {"lfm_npu_rpc.idl", "lfm_npu_rpc.idl"},
+      {"skel.c.in", facts.name + "_skel.c"},
+      {"device.h.in", facts.name + "_device.h"},
+      {"device.c.in", facts.name + "_device.c"}};
+  for (const auto &[from, to] : sources) {
+    Expected<std::string> text =
+        readInstalled(installation.hexagon + "/device/" + from);
+    if (!text)
+      return text.takeError();
+    if (Error error =
+            directory.write("device/" + to, filledText(text->c_str(), facts)))
+      return error;
+  }
   return directory.write(facts.name + ".h", npuHeaderText(facts));
 }
 

@@ -20,14 +20,6 @@ std::string fill(std::string text,
   return text;
 }
 
-std::string fillFacts(const char *text, const PackageFacts &facts) {
-  return fill(text, {{"NAME", facts.name},
-                     {"MODEL", facts.model},
-                     {"COMPILER", facts.compiler},
-                     {"VERSION", facts.version},
-                     {"TARGET", facts.target},
-                     {"CONTEXT", std::to_string(facts.maxContext)}});
-}
 
 const char header[] = R"(/* @NAME@.h, written by @COMPILER@ for @TARGET@.
  *
@@ -186,24 +178,33 @@ weights=${prefix}/@NAME@.weights
 
 } // namespace
 
+std::string filledText(const char *text, const PackageFacts &facts) {
+  return fill(text, {{"NAME", facts.name},
+                     {"MODEL", facts.model},
+                     {"COMPILER", facts.compiler},
+                     {"VERSION", facts.version},
+                     {"TARGET", facts.target},
+                     {"CONTEXT", std::to_string(facts.maxContext)}});
+}
+
 std::string headerText(const PackageFacts &facts) {
-  return fillFacts(header, facts);
+  return filledText(header, facts);
 }
 
 std::string npuHeaderText(const PackageFacts &facts) {
-  return fillFacts(npuHeader, facts);
+  return filledText(npuHeader, facts);
 }
 
 std::string exampleText(const PackageFacts &facts) {
   const char *tokenize = facts.hasChatTemplate ? tokenizeChat
                          : facts.hasTokenizer  ? tokenizePlain
                                                : tokenizeNone;
-  return fillFacts(fill(example, {{"TOKENIZE", tokenize}}).c_str(), facts);
+  return filledText(fill(example, {{"TOKENIZE", tokenize}}).c_str(), facts);
 }
 
 std::string cmakeConfigText(const PackageFacts &facts) {
   bool sources = facts.runtimeSources;
-  return fillFacts(
+  return filledText(
       fill(cmakeConfig,
            {{"RUNTIME", sources ? runtimeSubdirectory : ""},
             {"LIBRARIES", sources ? "lfm_runtime" : "Threads::Threads;m"}})
@@ -212,11 +213,11 @@ std::string cmakeConfigText(const PackageFacts &facts) {
 }
 
 std::string cmakeVersionText(const PackageFacts &facts) {
-  return fillFacts(cmakeVersion, facts);
+  return filledText(cmakeVersion, facts);
 }
 
 std::string pkgConfigText(const PackageFacts &facts) {
-  return fillFacts(pkgConfig, facts);
+  return filledText(pkgConfig, facts);
 }
 
 static bool isLetter(char c) {

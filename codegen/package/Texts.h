@@ -22,6 +22,8 @@ struct PackageFacts {
   bool runtimeSources = false;
 };
 
+/// `text` with @NAME@ and the like replaced.
+std::string filledText(const char *text, const PackageFacts &facts);
 std::string headerText(const PackageFacts &facts);
 /// The header of a package for an NPU (lfm/npu.h).
 std::string npuHeaderText(const PackageFacts &facts);

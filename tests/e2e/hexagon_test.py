@@ -7,6 +7,7 @@ the tests that run code fail: scripts/setup installs it."""
 import array
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -146,6 +147,86 @@ class HexagonTest(unittest.TestCase):
         expect("more tokens than the context holds", [1] * 129)
         expect("expected 1 to 4096 token ids", [])
         expect("expected a number", [1], "x")
+
+    def test_device_sources(self):
+        """The application's side, the DSP's and the CPU to fall back to, in one
+        process of this machine: the DSP's has a program for this machine."""
+        checkpoint = os.path.join(CHECKPOINTS, "dense-a-bf16")
+        here = compile_package(checkpoint, self.path("here"), target="host")
+        cpu = compile_package(checkpoint, self.path("npu_cpu"), name="npu_cpu",
+                              target="host")
+        device = os.path.join(self.dense_a, "device")
+        with open(os.path.join(device, "lfm_npu_rpc.idl")) as idl:
+            self.assertIn("interface lfm_npu_rpc : remote_handle64", idl.read())
+        programs = os.path.join(SOURCE, "tests", "e2e", "programs")
+        program = self.path("device")
+        run(COMPILER, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-include",
+            "lfm/npu.h", os.path.join(device, "npu_skel.c"),
+            os.path.join(device, "npu_device.c"),
+            os.path.join(programs, "device.c"),
+            os.path.join(SOURCE, "runtime", "hexagon", "Npu.c"),
+            f"-I{SOURCE}/runtime/include", f"-I{device}", f"-I{here}",
+            f"-I{cpu}", f"-I{programs}/fastrpc", f"-L{here}", f"-L{cpu}",
+            "-lnpu", "-lnpu_cpu", "-lpthread", "-lm", "-o", program)
+        npu_weights = os.path.join(here, "npu.weights")
+        cpu_weights = os.path.join(cpu, "npu_cpu.weights")
+        npu = run(program, npu_weights, cpu_weights).stdout.split()
+        fallback = run(program, cpu_weights + "x", cpu_weights).stdout.split()
+        self.assertEqual([npu[0], fallback[0]], ["npu", "cpu"])
+        self.assertEqual(npu[1:], fallback[1:])
+        self.assertEqual(npu[2], npu[3])
+        self.assertEqual(npu[4], "-2")  # a token out of range
+        self.assertEqual(run(program, "-", cpu_weights).stdout.split(), fallback)
+        self.assertIn("the NPU cannot be used: error 6",
+                      run(program, "missing", "-", code=1).stderr)
+
+    def test_instructions(self):
+        """vrmpy in the products of q8, floats of HVX from v68 on."""
+        self.assertGreaterEqual(self.products_per_packet(self.dense_a_q8(),
+                                                         "v66", 64), 1.2)
+        self.assertGreaterEqual(self.products_per_packet(self.dense_a_q8(),
+                                                         "v66", 16), 0.75)
+        for version in "v68", "v73", "v81":
+            package = compile_package(
+                os.path.join(CHECKPOINTS, "dense-a-bf16"), self.path(version),
+                "--quant", "q8", "--calibrate", "none",
+                target="hexagon-" + version)
+            text = self.disassemble(package, version)
+            self.assertGreater(text.count("qf32"), 100)
+            self.assertNotIn("<unknown>", text)
+            self.assertGreaterEqual(
+                self.products_per_packet(package, version, 64), 1.2)
+
+    def dense_a_q8(self):
+        package = self.path("dense-a-q8")
+        if not os.path.exists(package):
+            compile_package(os.path.join(CHECKPOINTS, "dense-a-bf16"), package,
+                            "--quant", "q8", "--calibrate", "none")
+        return package
+
+    def disassemble(self, package, version):
+        floats = "" if version == "v66" else ",+hvx-qfloat"
+        return run(OBJDUMP, "-d", "--no-show-raw-insn",
+                   f"--mcpu=hexagon{version}",
+                   f"--mattr=+hvx{version},+hvx-length128b{floats}",
+                   os.path.join(package, "libnpu.a")).stdout
+
+    def products_per_packet(self, package, version, products):
+        """The least of all kernels with that many vrmpy in a block of columns
+        (64: four tokens and 64 rows, 16: one token), from the first to the
+        last of them."""
+        ratios = []
+        for function in re.split(r"\n(?=\w+ <)", self.disassemble(package,
+                                                                 version)):
+            packets = function.split("{ ")[1:]
+            found = [i for i, p in enumerate(packets) if "vrmpy" in p]
+            count = function.count("vrmpy")
+            if count == products:
+                ratios.append(count / (found[-1] - found[0] + 1))
+        self.assertTrue(ratios)
+        print(f"{version}: {min(ratios):.2f} to {max(ratios):.2f} vrmpy a packet, "
+              f"{products} a block")
+        return min(ratios)
 
     def test_calls_no_library(self):
         linked = self.path("closed.o")
