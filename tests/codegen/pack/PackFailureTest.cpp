@@ -75,15 +75,15 @@ TEST_F(PackFailure, BadOffsets) {
       = #lfm2.source<"good">)",
         {"@w", "no offset"});
   fails(R"(lfm2.weight @w : tensor<6x4xf32, #lfm2.stored<f32>>
-      = #lfm2.source<"good"> at 64)",
-        {"@w", "64 overlaps", "16384"});
+      = #lfm2.source<"good"> at 128)",
+        {"@w", "128 overlaps", "16384"});
   fails(R"(lfm2.weight @w : tensor<6x4xf32, #lfm2.stored<f32>>
       = #lfm2.source<"good"> at 16400)",
-        {"multiple of 64"});
+        {"multiple of 128"});
   fails(R"(lfm2.weight @a : tensor<6x4xf32, #lfm2.stored<f32>>
       = #lfm2.source<"good"> at 16384
     lfm2.weight @b : tensor<6x4xf32, #lfm2.stored<f32>>
-      = #lfm2.source<"good"> at 16448)",
+      = #lfm2.source<"good"> at 16384)",
         {"@b", "overlaps"});
 }
 

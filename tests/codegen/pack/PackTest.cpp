@@ -14,11 +14,11 @@ const char *moduleText = R"(
 lfm2.weight @norm : tensor<8xf32, #lfm2.stored<f32>>
   = #lfm2.source<"norm"> at 16384
 lfm2.weight @fused : tensor<6x4xf32, #lfm2.stored<bf16, <rows = 2, depth = 2>>>
-  = #lfm2.source<"q", "k"> at 16448
+  = #lfm2.source<"q", "k"> at 16512
 lfm2.weight @conv : tensor<8x3xf32, #lfm2.stored<f32, <rows = 8, depth = 1>>>
-  = #lfm2.source<"conv"> at 16512
+  = #lfm2.source<"conv"> at 16640
 lfm2.weight @rope : tensor<5x4xf32, #lfm2.stored<f32>>
-  = #lfm2.rope_table<<theta = 1.0e+04 : f64, dim = 4>> at 16640
+  = #lfm2.rope_table<<theta = 1.0e+04 : f64, dim = 4>> at 16768
 )";
 
 class Pack : public PackTest {
@@ -34,7 +34,7 @@ protected:
 
 TEST_F(Pack, PlacesEveryTensor) {
   ASSERT_EQ(pack(moduleText), "");
-  EXPECT_EQ(packed.fileBytes, 16640u + 128);
+  EXPECT_EQ(packed.fileBytes, 16768u + 128);
   ASSERT_EQ(file.size(), packed.fileBytes);
   lfm_weights_header header;
   std::memcpy(&header, file.data(), sizeof header);
@@ -48,7 +48,7 @@ TEST_F(Pack, PlacesEveryTensor) {
   const int order[] = {0,  1,  4,  5,  2,  3,  6,  7,  8,  9,  12, 13,
                        10, 11, 14, 15, 16, 17, 20, 21, 18, 19, 22, 23};
   for (int i = 0; i < 24; ++i) {
-    uint32_t bits = uint32_t(u16At(16448 + 2 * i)) << 16;
+    uint32_t bits = uint32_t(u16At(16512 + 2 * i)) << 16;
     float value;
     std::memcpy(&value, &bits, 4);
     EXPECT_EQ(value, float(order[i])) << i;
@@ -56,12 +56,12 @@ TEST_F(Pack, PlacesEveryTensor) {
   // The transpose.
   for (int tap = 0; tap < 3; ++tap)
     for (int h = 0; h < 8; ++h)
-      EXPECT_EQ(f32At(16512 + 4 * (tap * 8 + h)), float(h * 3 + tap));
+      EXPECT_EQ(f32At(16640 + 4 * (tap * 8 + h)), float(h * 3 + tap));
   for (int pos = 0; pos < 5; ++pos)
     for (int i = 0; i < 2; ++i) {
       float angle = float(pos) * (i ? 0.01f : 1.0f);
-      EXPECT_NEAR(f32At(16640 + 4 * (pos * 4 + i)), std::cos(angle), 1e-7);
-      EXPECT_NEAR(f32At(16640 + 4 * (pos * 4 + 2 + i)), std::sin(angle), 1e-7);
+      EXPECT_NEAR(f32At(16768 + 4 * (pos * 4 + i)), std::cos(angle), 1e-7);
+      EXPECT_NEAR(f32At(16768 + 4 * (pos * 4 + 2 + i)), std::sin(angle), 1e-7);
     }
 }
 
