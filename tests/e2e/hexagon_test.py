@@ -241,10 +241,11 @@ class HexagonTest(unittest.TestCase):
                          least=0):
         """Packages of the same weights: logits within `tolerance` of the
         largest, the same greedy tokens until the CPU's best two are as close,
-        `least` tokens anyway."""
+        `least` tokens anyway. One level of x86, so that all machines compare
+        the same."""
         options = ["--quant", quant, "--calibrate", "none"]
         cpu = compile_package(checkpoint, self.path("cpu"), *options,
-                              name="cpu", target="host")
+                              name="cpu", target="x86-64-v2")
         npu = compile_package(checkpoint, self.path("npu"), *options)
         wanted_ids, wanted = self.generate(
             link_cpu(cpu), os.path.join(cpu, "cpu.weights"), ids, count)
@@ -264,7 +265,7 @@ class HexagonTest(unittest.TestCase):
             if same < count:  # only where both were as good
                 row = wanted[rows - vocab:rows]
                 self.assertLess(row[wanted_ids[same]] - row[found_ids[same]],
-                                2 * tolerance * largest)
+                                2 * error * largest)
                 self.assertGreaterEqual(same, least)
         return npu
 
@@ -285,9 +286,9 @@ class HexagonTest(unittest.TestCase):
                               1e-6)
 
     def test_trained_model(self):
-        text = "Once upon a time there was a little fox who lived in the wood."
+        text = "Why is the sky blue?"
         ids = json.loads(run(LFMC, "tokenize", EXAMPLE, input=text).stdout)
-        self.assertGreater(len(ids), 8)
+        self.assertGreater(len(ids), 4)
         for quant in "q8", "q4":
             with self.subTest(quant=quant):
                 self.compare_with_cpu(EXAMPLE, quant, ids, 32, 0.05, least=32)
