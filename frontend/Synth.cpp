@@ -67,7 +67,7 @@ RandomTensor distribution(const ExpectedTensor &tensor) {
   StringRef name = tensor.name;
   if (name.ends_with("norm.weight"))
     return {1.0, 0.05};
-  if (name.ends_with(".bias"))
+  if (name.ends_with("bias"))
     return {0.0, 0.02};
   return {0.0, 1 / std::sqrt(double(tensor.shape.back()))};
 }

@@ -27,15 +27,21 @@ struct SynthOptions {
   uint64_t maxShardBytes = 5'000'000'000;
   unsigned threads = 2;
 
-  /// Only for the preset "tiny": replace its dimensions (4 layers, every third
-  /// one attention; hidden 64, 4 heads, 2 kv heads, FFN 160, vocabulary 512,
-  /// 3 taps).
+  /// Only for mixtures of experts: replace the number of experts and how many a
+  /// token takes (4). With `experts` "tiny" becomes one, whose first layer is
+  /// dense. `layers`, for all presets, leaves out the last ones.
+  std::optional<int64_t> experts, expertsPerToken;
+  std::optional<int64_t> expertWidth; ///< only for "tiny" (64)
+  /// Only for the preset "tiny", but for `layers`: replace its dimensions (4
+  /// layers, every third one attention; hidden 64, 4 heads, 2 kv heads, FFN
+  /// 160, vocabulary 512, 3 taps).
   std::optional<int64_t> layers, hidden, heads, kvHeads, headDim, ffn, vocab,
       convTaps;
   bool convBias = false, untied = false;
 };
 
-/// "350m", "700m", "1.2b", "2.6b", "2.5-230m", "2.5-2.6b", "tiny".
+/// "350m", "700m", "1.2b", "2.6b", "8b-a1b", "24b-a2b", "2.5-230m", "2.5-2.6b",
+/// "2.5-8b-a1b", "tiny".
 std::vector<std::string> synthPresets();
 
 /// The config that synthesize() writes, as config.json text. Errors: unknown

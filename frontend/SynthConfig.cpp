@@ -20,6 +20,7 @@ struct Preset {
   bool lfm25; // config and tokenizer in the style of LFM2.5
   double theta;
   std::vector<int64_t> attention;
+  int64_t experts = 0, expertWidth = 0; // mixtures of experts
 };
 
 const std::vector<Preset> &presets() {
@@ -40,7 +41,43 @@ const std::vector<Preset> &presets() {
        true,
        1e6,
        {2, 4, 6, 8, 10, 12}},
-      {"2.5-2.6b", 2048, 30, 32, 10752, 128000, false, true, 1e7, eight}};
+      {"2.5-2.6b", 2048, 30, 32, 10752, 128000, false, true, 1e7, eight},
+      {"8b-a1b",
+       2048,
+       24,
+       32,
+       7168,
+       65536,
+       false,
+       false,
+       1e6,
+       {2, 6, 10, 14, 18, 21},
+       32,
+       1792},
+      {"24b-a2b",
+       2048,
+       40,
+       32,
+       11776,
+       65536,
+       false,
+       false,
+       1e6,
+       {2, 6, 10, 14, 18, 22, 26, 30, 34, 38},
+       64,
+       1536},
+      {"2.5-8b-a1b",
+       2048,
+       24,
+       32,
+       7168,
+       128000,
+       false,
+       true,
+       5e6,
+       {2, 6, 10, 14, 18, 21},
+       32,
+       1792}};
   return table;
 }
 
@@ -91,16 +128,40 @@ ordered_json commonConfig(int64_t vocab, int64_t hidden, int64_t layers,
           {"vocab_size", vocab}};
 }
 
-ordered_json presetConfig(const Preset &p, DType dtype) {
+ordered_json expertsConfig(const Preset &p, const SynthOptions &o,
+                           ordered_json config) {
+  config["architectures"] = {"Lfm2MoeForCausalLM"};
+  config["dtype"] = dtypeText(o.dtype);
+  config["intermediate_size"] = p.ffDim;
+  config["layer_types"] =
+      layerTypes(config["num_hidden_layers"].get<int64_t>(), p.attention);
+  config["model_type"] = "lfm2_moe";
+  config["moe_intermediate_size"] = p.expertWidth;
+  config["norm_topk_prob"] = true;
+  config["num_dense_layers"] = 2;
+  config["num_experts"] = o.experts.value_or(p.experts);
+  config["num_experts_per_tok"] = o.expertsPerToken.value_or(4);
+  config["rope_theta"] = p.theta;
+  config["routed_scaling_factor"] = 1.0;
+  config["tie_word_embeddings"] = true;
+  config["use_expert_bias"] = true;
+  return config;
+}
+
+ordered_json presetConfig(const Preset &p, const SynthOptions &o) {
+  DType dtype = o.dtype;
+  int64_t layers = o.layers.value_or(p.layers);
   ordered_json config =
-      commonConfig(p.vocab, p.hidden, p.layers, p.heads, /*kvHeads=*/8);
+      commonConfig(p.vocab, p.hidden, layers, p.heads, /*kvHeads=*/8);
+  if (p.experts)
+    return expertsConfig(p, o, std::move(config));
   config["block_auto_adjust_ff_dim"] = p.adjustFf;
   config["block_ffn_dim_multiplier"] = 1.0;
   config["block_multiple_of"] = 256;
   if (p.lfm25) {
     config["dtype"] = dtypeText(dtype);
     config["intermediate_size"] = p.ffDim;
-    config["layer_types"] = layerTypes(p.layers, p.attention);
+    config["layer_types"] = layerTypes(layers, p.attention);
     config["rope_parameters"] = {{"rope_theta", p.theta},
                                  {"rope_type", "default"}};
     config["tie_word_embeddings"] = true;
@@ -117,7 +178,10 @@ ordered_json presetConfig(const Preset &p, DType dtype) {
   config["conv_dim"] = p.hidden;
   config["conv_dim_out"] = p.hidden;
   config["conv_use_xavier_init"] = true;
-  config["full_attn_idxs"] = p.attention;
+  config["full_attn_idxs"] = ordered_json::array();
+  for (int64_t index : p.attention)
+    if (index < layers)
+      config["full_attn_idxs"].push_back(index);
   config["num_heads"] = p.heads;
   config["rope_theta"] = p.theta;
   config["theta"] = p.theta;
@@ -148,6 +212,14 @@ ordered_json tinyConfig(const SynthOptions &o) {
   config["max_position_embeddings"] = 4096;
   config["rope_parameters"] = {{"rope_theta", 1e6}, {"rope_type", "default"}};
   config["tie_word_embeddings"] = !o.untied;
+  if (!o.experts)
+    return config;
+  config["architectures"] = {"Lfm2MoeForCausalLM"};
+  config["model_type"] = "lfm2_moe";
+  config["moe_intermediate_size"] = o.expertWidth.value_or(64);
+  config["num_dense_layers"] = 1;
+  config["num_experts"] = *o.experts;
+  config["num_experts_per_tok"] = o.expertsPerToken.value_or(4);
   return config;
 }
 
@@ -166,8 +238,14 @@ Expected<std::string> synthConfigJson(const SynthOptions &o) {
   if (!preset && o.preset != "tiny")
     return makeError("no preset {}, expected one of {}", inQuotes(o.preset),
                      fmt::join(synthPresets(), ", "));
-  if (preset && (o.layers || o.hidden || o.heads || o.kvHeads || o.headDim ||
-                 o.ffn || o.vocab || o.convTaps || o.convBias || o.untied))
+  if (preset && o.layers && (*o.layers < 1 || *o.layers > preset->layers))
+    return makeError("expected 1 to {} layers of the preset {}, found {}",
+                     preset->layers, inQuotes(o.preset), *o.layers);
+  if ((o.experts || o.expertsPerToken) && preset && !preset->experts)
+    return makeError("the preset {} has no experts", inQuotes(o.preset));
+  if (preset &&
+      (o.expertWidth || o.hidden || o.heads || o.kvHeads || o.headDim ||
+       o.ffn || o.vocab || o.convTaps || o.convBias || o.untied))
     return makeError("dimensions can be changed for the preset 'tiny' only, "
                      "found {}",
                      inQuotes(o.preset));
@@ -175,7 +253,7 @@ Expected<std::string> synthConfigJson(const SynthOptions &o) {
     return makeError("cannot write weights of type {}, expected F32, F16 or "
                      "BF16",
                      std::string_view(dtypeName(o.dtype)));
-  ordered_json config = preset ? presetConfig(*preset, o.dtype) : tinyConfig(o);
+  ordered_json config = preset ? presetConfig(*preset, o) : tinyConfig(o);
   // ordered_json keeps the order of insertion; the hub's files are sorted.
   nlohmann::json sorted = config;
   auto checked = ModelConfig::parse(sorted, "config.json");

@@ -51,10 +51,28 @@ inline lfm2::StoredAttr stored(mlir::Value weight) {
       mlir::cast<mlir::RankedTensorType>(weight.getType()).getEncoding());
 }
 
-/// The panels of a linear's weight: of up to `most` rows, where no other target
-/// has chosen them before (lfmc-select-kernels{pinned}); null if that choice
-/// has another depth.
-lfm2::PanelsAttr panelsOf(lfm2::LinearOp linear, int64_t most, int64_t depth);
+/// The panels of a weight that is made of matrices of `n` rows: of up to `most`
+/// rows, where no other target has chosen them before
+/// (lfmc-select-kernels{pinned}); null if that choice has another depth.
+lfm2::PanelsAttr panelsOf(mlir::Value weight, int64_t n, bool swiglu,
+                          int64_t most, int64_t depth);
+
+/// Register tile of a linear's kernels.
+struct LinearTile {
+  int64_t rows;   ///< of a panel
+  int64_t tokens; ///< of the many-token kernel
+  int64_t panels; ///< that the one-token kernel reads side by side
+};
+LinearTile floatTile(const Target &target);
+LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind);
+
+/// Columns that one dot product instruction multiplies and adds; the depth of
+/// quantized panels.
+inline constexpr int64_t dotDepth = 4;
+
+/// Providers of ExpertKernels.cpp.
+std::optional<Kernel> route(mlir::Operation *op, const Target &target);
+std::optional<Kernel> experts(mlir::Operation *op, const Target &target);
 
 /// Providers of QuantizedKernels.cpp.
 std::optional<Kernel> linearQuantized(mlir::Operation *op,

@@ -18,27 +18,17 @@ int64_t rowStride(Value rows) {
   return cast<RankedTensorType>(rows.getType()).getDimSize(1);
 }
 
-lfm2::PanelsAttr panelsOf(lfm2::LinearOp linear, int64_t most, int64_t depth) {
-  bool swiglu = linear.getActivation() == lfm2::Activation::Swiglu;
-  if (lfm2::PanelsAttr chosen = stored(linear.getWeight()).getLayout())
+lfm2::PanelsAttr panelsOf(Value weight, int64_t n, bool swiglu, int64_t most,
+                          int64_t depth) {
+  if (lfm2::PanelsAttr chosen = stored(weight).getLayout())
     return chosen.getDepth() == depth && chosen.getHalves() == swiglu ? chosen
                                                                       : nullptr;
-  int64_t n =
-      cast<RankedTensorType>(linear.getWeight().getType()).getDimSize(0);
   int64_t rows = swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
                         : dividingPowerOfTwo(n, most);
-  return lfm2::PanelsAttr::get(linear.getContext(), rows, depth, swiglu);
+  return lfm2::PanelsAttr::get(weight.getContext(), rows, depth, swiglu);
 }
 
-namespace {
-
-/// Register tile of the linear kernels: rows × tokens accumulators.
-struct Tile {
-  int64_t rows;   ///< rows of a panel
-  int64_t tokens; ///< tokens of the many-token kernel
-  int64_t panels; ///< panels that the one-token kernel reads side by side
-};
-Tile linearTile(const Target &target) {
+LinearTile floatTile(const Target &target) {
   // Floats of weights in f32 are scalars there.
   if (target.cpuFeatures & LFM_CPU_HVX)
     return {4, 4, 1};
@@ -51,6 +41,8 @@ Tile linearTile(const Target &target) {
     return {2 * target.vectorLanes, 6, 4};
   return {2 * target.vectorLanes, 4, 1};
 }
+
+namespace {
 
 std::optional<Kernel> linear(Operation *op, const Target &target) {
   auto linear = dyn_cast<lfm2::LinearOp>(op);
@@ -66,8 +58,8 @@ std::optional<Kernel> linear(Operation *op, const Target &target) {
   int64_t depth = kind == lfm2::StoredKind::BF16 && k % 2 == 0 ? 2 : 1;
   if (kind == lfm2::StoredKind::BF16 && depth == 1)
     return {};
-  Tile tile = linearTile(target);
-  auto layout = panelsOf(linear, tile.rows, depth);
+  LinearTile tile = floatTile(target);
+  auto layout = panelsOf(linear.getWeight(), n, swiglu, tile.rows, depth);
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
@@ -250,7 +242,7 @@ std::optional<Kernel> add(Operation *op, const Target &) {
 
 ArrayRef<KernelProvider> kernelProviders(const Target &) {
   static const KernelProvider providers[] = {
-      linear,    linearQuantized, embed,     embedQuantized,
+      linear,    linearQuantized, route, experts, embed,     embedQuantized,
       rmsNorm,   quantizeRows,    shortConv, ropeCache,
       attention, swiglu,          add};
   return providers;

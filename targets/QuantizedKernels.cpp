@@ -12,9 +12,6 @@ using namespace mlir;
 namespace lfmc {
 namespace {
 
-/// Columns that one dot product instruction multiplies and adds.
-constexpr int64_t dotDepth = 4;
-
 /// Register tile of the many-token kernel; one token reads the same panels.
 struct Tile {
   int64_t vectors; ///< of rows, in a panel
@@ -84,6 +81,11 @@ Tile tileOf(const Target &target, lfm2::StoredKind kind) {
 
 } // namespace
 
+LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind) {
+  Tile tile = tileOf(target, kind);
+  return {tile.vectors * target.vectorLanes, tile.tokens, 1};
+}
+
 std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   auto linear = dyn_cast<lfm2::LinearOp>(op);
   if (!linear || !stored(linear.getWeight()) ||
@@ -98,7 +100,7 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
     return {};
   Tile tile = tileOf(target, encoding.getKind());
   int64_t most = tile.vectors * target.vectorLanes;
-  auto layout = panelsOf(linear, most, dotDepth);
+  auto layout = panelsOf(linear.getWeight(), n, swiglu, most, dotDepth);
   if (!layout)
     return {};
   int64_t rows = layout.getRows();

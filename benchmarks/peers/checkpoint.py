@@ -46,6 +46,10 @@ class Config:
     bos: int
     eos: int
     pad: int
+    experts: int = 0  # of a layer; 0: dense
+    experts_per_token: int = 0
+    expert_size: int = 0
+    dense_layers: int = 0
 
 
 def tensors(directory: Path) -> Iterator[Tensor]:
@@ -71,7 +75,7 @@ def read_config(directory: Path) -> Config:
     ]
     gate = next(
         t for t in tensors(directory) if t.name.endswith("layers.0.feed_forward.w1.weight")
-    )
+    )  # the first layers of a mixture of experts are dense
     rope = config.get("rope_parameters") or {}
     eos = config.get("eos_token_id", 7)
     return Config(
@@ -89,4 +93,8 @@ def read_config(directory: Path) -> Config:
         bos=config.get("bos_token_id", 1),
         eos=eos[0] if isinstance(eos, list) else eos,
         pad=config.get("pad_token_id", 0),
+        experts=config.get("num_experts", 0),
+        experts_per_token=config.get("num_experts_per_tok", 0),
+        expert_size=config.get("moe_intermediate_size", 0),
+        dense_layers=config.get("num_dense_layers", 0),
     )

@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 
 import checkpoint
-from gguf_names import tensor_name
+from gguf_names import expert_of, tensor_name
 
 PLAIN = {"F32": gguf.GGMLQuantizationType.F32, "BF16": gguf.GGMLQuantizationType.BF16}
 
@@ -33,6 +33,12 @@ def add_metadata(writer: gguf.GGUFWriter, config: checkpoint.Config, file_type: 
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_shortconv_l_cache(config.conv_taps)
+    if config.experts:
+        writer.add_expert_count(config.experts)
+        writer.add_expert_used_count(config.experts_per_token)
+        writer.add_expert_feed_forward_length(config.expert_size)
+        writer.add_leading_dense_block_count(config.dense_layers)
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if file_type == "F32" else gguf.LlamaFileType.MOSTLY_BF16)
 
 
@@ -84,7 +90,8 @@ def add_tensor(writer: gguf.GGUFWriter, tensor: checkpoint.Tensor, wanted: str) 
     llama.cpp wants them."""
     name = tensor_name(tensor.name)
     is_taps = name.endswith("shortconv.conv.weight")
-    if tensor.data.ndim < 2 or is_taps or wanted == "F32":
+    is_router = name.endswith("ffn_gate_inp.weight")
+    if tensor.data.ndim < 2 or is_taps or is_router or wanted == "F32":
         values = tensor.float32()
         writer.add_tensor(name, values[:, 0, :].copy() if is_taps else values)
     elif tensor.dtype == "BF16":
@@ -94,13 +101,29 @@ def add_tensor(writer: gguf.GGUFWriter, tensor: checkpoint.Tensor, wanted: str) 
         writer.add_tensor(name, packed, raw_dtype=PLAIN["BF16"])
 
 
+def add_experts(writer: gguf.GGUFWriter, name: str, parts: list[checkpoint.Tensor], wanted: str) -> None:
+    if wanted == "F32":
+        writer.add_tensor(name, np.stack([part.float32() for part in parts]))
+        return
+    if any(part.dtype != "BF16" for part in parts):
+        raise ValueError(f"{name}: expected experts in BF16")
+    writer.add_tensor(name, np.stack([part.data for part in parts]).view(np.uint8), raw_dtype=PLAIN["BF16"])
+
+
 def write_plain(directory: Path, out: Path, file_type: str) -> None:
     config = checkpoint.read_config(directory)
-    writer = gguf.GGUFWriter(str(out), "lfm2")
+    writer = gguf.GGUFWriter(str(out), "lfm2moe" if config.experts else "lfm2")
     add_metadata(writer, config, file_type)
     add_tokenizer(writer, directory, config)
+    experts: dict[str, list[checkpoint.Tensor | None]] = {}
     for tensor in checkpoint.tensors(directory):
-        add_tensor(writer, tensor, file_type)
+        expert = expert_of(tensor.name)
+        if expert is None:
+            add_tensor(writer, tensor, file_type)
+        else:
+            experts.setdefault(expert[0], [None] * config.experts)[expert[1]] = tensor
+    for name, parts in experts.items():
+        add_experts(writer, name, parts, file_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -22,12 +22,24 @@ LAYER = {
     "feed_forward.w1": "ffn_gate",
     "feed_forward.w2": "ffn_down",
     "feed_forward.w3": "ffn_up",
+    "feed_forward.gate": "ffn_gate_inp",
 }
+# All experts of a layer are one tensor.
+EXPERT = {"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps"}
+
+
+def expert_of(name: str) -> tuple[str, int] | None:
+    """GGUF's name and the expert's number, if `name` is an expert's matrix."""
+    match = re.fullmatch(r"model\.layers\.(\d+)\.feed_forward\.experts\.(\d+)\.(w\d)\.weight", name)
+    return match and (f"blk.{match[1]}.{EXPERT[match[3]]}.weight", int(match[2]))
 
 
 def tensor_name(name: str) -> str:
     """GGUF's name of the checkpoint's tensor `name`; KeyError if llama.cpp's
-    dense lfm2 has none."""
+    lfm2 has none. Not for experts."""
+    bias = re.fullmatch(r"model\.layers\.(\d+)\.feed_forward\.expert_bias", name)
+    if bias:
+        return f"blk.{bias[1]}.exp_probs_b.bias"
     match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.weight", name)
     if match:
         return f"blk.{match[1]}.{LAYER[match[2]]}.weight"

@@ -123,6 +123,16 @@ void MacroBuilder::prefetch(Value pointer, int64_t bytes) {
   });
 }
 
+void MacroBuilder::copy(Value to, Value from, int64_t bytes) {
+  const int64_t step = std::min<int64_t>(64, bytes & -bytes);
+  auto type = VectorType::get({step}, b.getI8Type());
+  loop(i64(0), i64(bytes), step, [&](Value offset) {
+    Value value =
+        LLVM::LoadOp::create(b, loc, type, at(from, offset), /*alignment=*/1);
+    LLVM::StoreOp::create(b, loc, value, at(to, offset), /*alignment=*/1);
+  });
+}
+
 void MacroBuilder::fill(Value pointer, int64_t count, float value) {
   Value constant = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value));
   loop(i64(0), i64(count), 1, [&](Value i) {

@@ -78,6 +78,8 @@ public:
   mlir::Value stack(int64_t bytes);
   /// Asks for the lines of [pointer, pointer + bytes) to be brought into L2.
   void prefetch(mlir::Value pointer, int64_t bytes);
+  /// Copies bytes between places that do not overlap.
+  void copy(mlir::Value to, mlir::Value from, int64_t bytes);
   /// Stores `count` copies of an f32 at `pointer`.
   void fill(mlir::Value pointer, int64_t count, float value);
 
@@ -142,6 +144,8 @@ struct MacroArgs {
 
 // Generators, one a family.
 void buildLinear(MacroBuilder &, const DeclParams &, const MacroArgs &);
+void buildExperts(MacroBuilder &, const DeclParams &, const MacroArgs &);
+void buildRoute(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildAttention(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildRopeCache(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildShortConv(MacroBuilder &, const DeclParams &, const MacroArgs &);

@@ -21,6 +21,8 @@ using Generator = void (*)(MacroBuilder &, const DeclParams &,
 Generator generatorOf(StringRef name) {
   static const llvm::StringMap<Generator> generators = {
       {"linear", buildLinear},
+      {"experts", buildExperts},
+      {"route", buildRoute},
       {"attention", buildAttention},
       {"rope_cache", buildRopeCache},
       {"short_conv", buildShortConv},
@@ -39,16 +41,17 @@ struct StepAbi {
         input(3 * pointerBytes), output(4 * pointerBytes),
         n((5 * pointerBytes + 7) / 8 * 8), pos(n + 8), tickets(0),
         ticketStride(pointerBytes), barrier(2 * pointerBytes),
-        threads(3 * pointerBytes) {}
+        threads(3 * pointerBytes), chosen(4 * pointerBytes) {}
   int64_t weights, state, arena, input, output, n, pos;
-  int64_t tickets, ticketStride, barrier, threads;
+  int64_t tickets, ticketStride, barrier, threads, chosen;
 };
 constexpr StepAbi here(sizeof(void *));
 static_assert(here.output == offsetof(lfm_args, output) &&
               here.n == offsetof(lfm_args, n) &&
               here.pos == offsetof(lfm_args, pos) &&
               here.barrier == offsetof(lfm_sync, barrier) &&
-              here.threads == offsetof(lfm_sync, threads));
+              here.threads == offsetof(lfm_sync, threads) &&
+              here.chosen == offsetof(lfm_sync, chosen));
 
 /// Writes the SPMD entry of one function.
 class EntryBuilder {
@@ -63,6 +66,7 @@ private:
   Value rangeBegin(Value chunks, Value owner);
   void run(kernel::CallOp call, Value chunk);
   void phase(kernel::PhaseOp phase, int64_t parity);
+  void tellChosen(kernel::CallOp call);
   void prefetchStart(kernel::PhaseOp phase);
   void dispatch(ArrayRef<kernel::CallOp> calls, ArrayRef<Value> starts,
                 Value chunk);
@@ -140,6 +144,32 @@ void EntryBuilder::prefetchStart(kernel::PhaseOp phase) {
   m.prefetch(m.at(address(stream), first, chunkBytes), bytes);
 }
 
+/// Thread 0 tells the runtime which experts are about to be read.
+void EntryBuilder::tellChosen(kernel::CallOp call) {
+  auto decl = module.lookupSymbol<kernel::DeclOp>(call.getCallee());
+  DeclParams params(decl);
+  if (decl.getGenerator() != "experts" || !params["swiglu"])
+    return;
+  OpBuilder &b = m.b;
+  Value hook = m.load(m.pointerType(), m.at(sync, abi.chosen));
+  Value some =
+      LLVM::ICmpOp::create(b, m.loc, LLVM::ICmpPredicate::ne, hook,
+                           LLVM::ZeroOp::create(b, m.loc, m.pointerType()));
+  Value first = arith::CmpIOp::create(b, m.loc, arith::CmpIPredicate::eq,
+                                      thread, m.i64(0));
+  m.ifThen(arith::AndIOp::create(b, m.loc, some, first), [&] {
+    auto weights = call.getOperand(1).getDefiningOp<kernel::BufferOp>();
+    Value chosen =
+        address(call.getOperand(2).getDefiningOp<kernel::BufferOp>());
+    auto type = LLVM::LLVMFunctionType::get(
+        LLVM::LLVMVoidType::get(b.getContext()),
+        {m.pointerType(), b.getI64Type(), m.pointerType(), b.getI64Type()});
+    LLVM::CallOp::create(b, m.loc, type,
+                         ValueRange{hook, sync, m.i64(weights.getOffset()),
+                                    chosen, m.mul(n, params["top_k"])});
+  });
+}
+
 void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   SmallVector<kernel::CallOp> shared;
   for (auto call : phase.getBody().getOps<kernel::CallOp>()) {
@@ -148,6 +178,8 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
     else
       shared.push_back(call);
   }
+  for (kernel::CallOp call : shared)
+    tellChosen(call);
   SmallVector<Value> starts(shared.size());
   Value total;
   for (auto [start, call] : llvm::zip(starts, shared)) {
@@ -162,8 +194,7 @@ void EntryBuilder::phase(kernel::PhaseOp phase, int64_t parity) {
   Type i64 = b.getI64Type();
   // Own range first, then those of the others in turn.
   m.loop(m.i64(0), threads, 1, [&](Value v) {
-    Value owner =
-        arith::RemUIOp::create(b, m.loc, m.add(thread, v), threads);
+    Value owner = arith::RemUIOp::create(b, m.loc, m.add(thread, v), threads);
     Value begin = rangeBegin(total, owner);
     Value count = m.sub(rangeBegin(total, m.add(owner, m.i64(1))), begin);
     Value ticket = m.at(tickets, owner, sizeof(lfm_ticket));

@@ -32,6 +32,7 @@ ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
   info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
   info.arenaBytes = moduleBytes(*module, "kernel.arena_bytes");
   info.states = stateTable(*module);
+  info.experts = expertTable(config, *module);
   for (const Level &level : levels)
     info.levels.push_back(
         {level.machine, moduleBytes(*level.module, "kernel.arena_bytes")});

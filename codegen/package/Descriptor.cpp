@@ -91,8 +91,10 @@ private:
   }
   Constant *hidden(Constant *initializer, const Twine &name, uint64_t align);
   Constant *text(StringRef value, const Twine &name);
+  Constant *table(ArrayRef<Constant *> rows, const Twine &name);
   Constant *entry(const Twine &symbol);
   Expected<Constant *> states();
+  Expected<Constant *> experts();
   Expected<Constant *> sampling();
 
   const ProgramInfo &info;
@@ -124,6 +126,14 @@ Constant *DescriptorModule::entry(const Twine &symbol) {
   return function;
 }
 
+Constant *DescriptorModule::table(ArrayRef<Constant *> rows,
+                                  const Twine &name) {
+  if (rows.empty())
+    return ConstantPointerNull::get(PointerType::getUnqual(context));
+  auto *type = ArrayType::get(rows[0]->getType(), rows.size());
+  return hidden(ConstantArray::get(type, rows), name, 8);
+}
+
 Expected<Constant *> DescriptorModule::states() {
   std::vector<Constant *> rows;
   for (const StateInfo &state : info.states) {
@@ -141,10 +151,30 @@ Expected<Constant *> DescriptorModule::states() {
       return done;
     rows.push_back(*done);
   }
-  if (rows.empty())
-    return ConstantPointerNull::get(PointerType::getUnqual(context));
-  auto *type = ArrayType::get(rows[0]->getType(), rows.size());
-  return hidden(ConstantArray::get(type, rows), "states", 8);
+  return table(rows, "states");
+}
+
+Expected<Constant *> DescriptorModule::experts() {
+  std::vector<Constant *> rows;
+  for (const ExpertsInfo &layer : info.experts) {
+    StructBuilder row;
+    row.add(int64(layer.upOffset), FIELD(lfm_experts_info, up_offset));
+    row.add(int64(layer.upBytes), FIELD(lfm_experts_info, up_bytes));
+    row.add(int64(layer.downOffset), FIELD(lfm_experts_info, down_offset));
+    row.add(int64(layer.downBytes), FIELD(lfm_experts_info, down_bytes));
+    row.add(int32(layer.layer), FIELD(lfm_experts_info, layer));
+    row.add(int32(layer.count), FIELD(lfm_experts_info, count));
+    row.add(int32(layer.perToken), FIELD(lfm_experts_info, per_token));
+    // What C adds to make the size a multiple of the alignment.
+    row.add(int32(0), offsetof(lfm_experts_info, per_token) + 4, "padding");
+    Expected<Constant *> done =
+        row.finish(context, module.getDataLayout(), sizeof(lfm_experts_info),
+                   "lfm_experts_info");
+    if (!done)
+      return done;
+    rows.push_back(*done);
+  }
+  return table(rows, "experts");
 }
 
 Expected<Constant *> DescriptorModule::sampling() {
@@ -166,6 +196,9 @@ Error DescriptorModule::build() {
   Expected<Constant *> stateTable = states();
   if (!stateTable)
     return stateTable.takeError();
+  Expected<Constant *> expertTable = experts();
+  if (!expertTable)
+    return expertTable.takeError();
   Expected<Constant *> defaults = sampling();
   if (!defaults)
     return defaults.takeError();
@@ -210,6 +243,8 @@ Error DescriptorModule::build() {
     b.add(entry(prefix + "_head"), FIELD(lfm_program, head));
     b.add(*stateTable, FIELD(lfm_program, states));
     b.add(int32(info.states.size()), FIELD(lfm_program, state_count));
+    b.add(*expertTable, FIELD(lfm_program, experts));
+    b.add(int32(info.experts.size()), FIELD(lfm_program, expert_layers));
     b.add(int32(info.bos), FIELD(lfm_program, bos));
     b.add(int32(info.pad), FIELD(lfm_program, pad));
     b.add(eos, FIELD(lfm_program, eos));

@@ -20,6 +20,12 @@ struct StateInfo {
   uint32_t regions = 1, granule = 1; ///< see lfm_state_info
 };
 
+/// One entry of lfm_program.experts.
+struct ExpertsInfo {
+  uint64_t upOffset = 0, upBytes = 0, downOffset = 0, downBytes = 0;
+  int64_t layer = 0, count = 0, perToken = 0;
+};
+
 /// A further level of the same model.
 struct LevelInfo {
   const Target *target = nullptr;
@@ -38,6 +44,7 @@ struct ProgramInfo {
   std::array<uint8_t, 16> weightsId{};
   uint64_t weightsBytes = 0, stateBytes = 0, arenaBytes = 0;
   std::vector<StateInfo> states;
+  std::vector<ExpertsInfo> experts;
   std::vector<LevelInfo> levels; ///< besides `target`, worst first
   int32_t bos = -1, pad = -1;
   std::vector<int32_t> eos;

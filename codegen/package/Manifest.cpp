@@ -28,6 +28,9 @@ Json modelJson(const ModelConfig &config) {
           {"kv_heads", config.numKvHeads},
           {"head_dim", config.headDim},
           {"ffn_width", config.ffnWidth},
+          {"experts", config.numExperts},
+          {"experts_per_token", config.expertsPerToken},
+          {"expert_width", config.expertWidth},
           {"conv_taps", config.convTaps},
           {"conv_bias", config.convBias},
           {"norm_eps", config.normEps},
@@ -62,6 +65,30 @@ std::vector<StateInfo> stateTable(mlir::ModuleOp module) {
       state.granule = uint32_t(layout.getLanes());
     }
     table.push_back(std::move(state));
+  }
+  return table;
+}
+
+std::vector<ExpertsInfo> expertTable(const ModelConfig &config,
+                                     mlir::ModuleOp module) {
+  std::vector<ExpertsInfo> table;
+  for (int64_t i = 0; i < config.numLayers; ++i) {
+    auto find = [&](const char *name) {
+      return module.lookupSymbol<lfm2::WeightOp>(
+          ("l" + Twine(i) + "." + name).str());
+    };
+    lfm2::WeightOp up = find("experts_w13"), down = find("experts_w2");
+    // Row by row, an expert's gate and up do not lie side by side.
+    if (!up || !down || !up.getOffset() || !down.getOffset() ||
+        !cast<lfm2::StoredAttr>(
+             cast<mlir::RankedTensorType>(up.getType()).getEncoding())
+             .getLayout())
+      continue;
+    uint64_t count = config.numExperts;
+    table.push_back(
+        {uint64_t(*up.getOffset()), lfm2::weightBytes(up.getType()) / count,
+         uint64_t(*down.getOffset()), lfm2::weightBytes(down.getType()) / count,
+         i, config.numExperts, config.expertsPerToken});
   }
   return table;
 }
@@ -263,6 +290,14 @@ Json workJson(mlir::ModuleOp module) {
         (name == "head" ? headFlops : linearFlops) +=
             name == "decode" ? 0 : 2 * type.getNumElements();
       }
+      double share = 1; // of the weight that a token reads
+      if (auto experts = dyn_cast<lfm2::ExpertsOp>(op)) {
+        share = double(experts.getTopK()) / double(experts.getExperts());
+        if (name == "prefill")
+          linearFlops +=
+              int64_t(2 * share *
+                      double(experts.getWeight().getType().getNumElements()));
+      }
       if (auto attention = dyn_cast<lfm2::AttentionOp>(op))
         if (name == "prefill")
           pairFlops += 4 * attention.getQ().getType().getDimSize(1);
@@ -271,7 +306,8 @@ Json workJson(mlir::ModuleOp module) {
       for (mlir::Value operand : op->getOperands())
         if (auto param = operand.getDefiningOp<lfm2::ParamOp>())
           if (!isa<lfm2::EmbedOp>(op) && whole.insert(param.getWeight()).second)
-            decodeBytes += lfm2::weightBytes(param.getType());
+            decodeBytes +=
+                int64_t(share * double(lfm2::weightBytes(param.getType())));
     });
   }
   int64_t cacheBytes = 0;

@@ -35,6 +35,10 @@ Json workJson(mlir::ModuleOp module);
 /// The states of a planned module, for the descriptor.
 std::vector<StateInfo> stateTable(mlir::ModuleOp module);
 
+/// The layers whose experts lie in panels, by layer, in a planned module.
+std::vector<ExpertsInfo> expertTable(const ModelConfig &config,
+                                     mlir::ModuleOp module);
+
 /// "<layer>" of a symbol such as "l12.in_proj", or -1.
 int64_t layerOf(llvm::StringRef symbol);
 

@@ -43,7 +43,8 @@ private:
   StoredAttr wanted(lfm2::WeightOp weight);
   lfm2::WeightOp weightOf(Value value);
   void retype(lfm2::WeightOp weight, StoredAttr stored);
-  void quantizeInput(lfm2::LinearOp linear, RankedTensorType rows);
+  void quantizeInput(Operation *op, RankedTensorType rows);
+  void quantize(Operation *op);
 
   SmallVector<Scheme> parsed;
   DenseSet<Operation *> embeddings;
@@ -77,8 +78,8 @@ LogicalResult Quantize::parseSchemes() {
     if (failed(parseKind(named ? right : left, scheme)))
       return failure();
     scheme.group = named ? left : "*";
-    if (named &&
-        !llvm::is_contained({"head", "attention", "conv", "ffn"}, left)) {
+    if (named && !llvm::is_contained(
+                     {"head", "attention", "conv", "ffn", "experts"}, left)) {
       llvm::Expected<llvm::GlobPattern> glob = llvm::GlobPattern::create(left);
       if (!glob)
         return emitError(getOperation().getLoc())
@@ -102,6 +103,7 @@ StringRef Quantize::groupOf(lfm2::WeightOp weight) const {
                        : StringRef();
   return name.contains(".conv.")        ? "conv"
          : name.contains(".self_attn.") ? "attention"
+         : name.contains(".experts.")   ? "experts"
                                         : "ffn";
 }
 
@@ -133,13 +135,46 @@ void Quantize::retype(lfm2::WeightOp weight, StoredAttr stored) {
 }
 
 /// The row is quantized once, its norm included; CSE shares it between linears.
-void Quantize::quantizeInput(lfm2::LinearOp linear, RankedTensorType rows) {
-  OpBuilder b(linear);
-  auto row = lfm2::QuantizeOp::create(b, linear.getLoc(), rows, linear.getX(),
-                                      linear.getNorm(), linear.getEpsAttr());
-  linear.getXMutable().assign(row);
+void Quantize::quantizeInput(Operation *op, RankedTensorType rows) {
+  OpBuilder b(op);
+  auto linear = dyn_cast<lfm2::LinearOp>(op);
+  auto row =
+      lfm2::QuantizeOp::create(b, op->getLoc(), rows, op->getOperand(0),
+                               linear ? linear.getNorm() : Value(),
+                               linear ? linear.getEpsAttr() : FloatAttr());
+  op->setOperand(0, row);
+  if (!linear)
+    return;
   linear.getNormMutable().clear();
   linear.removeEpsAttr();
+}
+
+/// A linear, or those of experts: its rows are operand 0, its weight operand 1.
+void Quantize::quantize(Operation *op) {
+  lfm2::WeightOp weight = weightOf(op->getOperand(1));
+  // A router decides between experts that may be close: it stays f32.
+  if (!weight || llvm::any_of(op->getUsers(), llvm::IsaPred<lfm2::RouteOp>))
+    return;
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto stored = cast<StoredAttr>(type.getEncoding());
+  weight->setAttr(groupAttrName,
+                  StringAttr::get(&getContext(), groupOf(weight)));
+  StoredAttr next = wanted(weight);
+  if (next && type.getDimSize(1) % next.getBlock())
+    op->emitRemark("stays ") << stringifyStoredKind(stored.getKind())
+                             << ": a row of " << type.getDimSize(1)
+                             << " columns has no blocks of " << next.getBlock();
+  else if (next && next != stored)
+    retype(weight, stored = next);
+  auto rows = cast<RankedTensorType>(op->getOperand(0).getType());
+  if (stored.isQuantized())
+    quantizeInput(
+        op, RankedTensorType::get(rows.getShape(), rows.getElementType(),
+                                  lfm2::QuantizedAttr::get(&getContext(), 32)));
+  else if (bf16Rows && isa<lfm2::LinearOp>(op) &&
+           stored.getKind() == StoredKind::BF16 && type.getDimSize(1) % 2 == 0)
+    quantizeInput(op, RankedTensorType::get(rows.getShape(),
+                                            BFloat16Type::get(&getContext())));
 }
 
 void Quantize::runOnOperation() {
@@ -149,36 +184,13 @@ void Quantize::runOnOperation() {
   getOperation().walk([&](lfm2::EmbedOp embed) {
     embeddings.insert(weightOf(embed.getTable()));
   });
-  SmallVector<lfm2::LinearOp> linears;
-  getOperation().walk(
-      [&](lfm2::LinearOp linear) { linears.push_back(linear); });
-  for (lfm2::LinearOp linear : linears) {
-    lfm2::WeightOp weight = weightOf(linear.getWeight());
-    if (!weight)
-      continue;
-    auto type = cast<RankedTensorType>(weight.getType());
-    auto stored = cast<StoredAttr>(type.getEncoding());
-    weight->setAttr(groupAttrName,
-                    StringAttr::get(&getContext(), groupOf(weight)));
-    StoredAttr next = wanted(weight);
-    if (next && type.getDimSize(1) % next.getBlock())
-      linear.emitRemark("stays ")
-          << stringifyStoredKind(stored.getKind()) << ": a row of "
-          << type.getDimSize(1) << " columns has no blocks of "
-          << next.getBlock();
-    else if (next && next != stored)
-      retype(weight, stored = next);
-    RankedTensorType rows = linear.getX().getType();
-    if (stored.isQuantized())
-      quantizeInput(linear, RankedTensorType::get(
-                                rows.getShape(), rows.getElementType(),
-                                lfm2::QuantizedAttr::get(&getContext(), 32)));
-    else if (bf16Rows && stored.getKind() == StoredKind::BF16 &&
-             type.getDimSize(1) % 2 == 0)
-      quantizeInput(linear,
-                    RankedTensorType::get(rows.getShape(),
-                                          BFloat16Type::get(&getContext())));
-  }
+  SmallVector<Operation *> linears;
+  getOperation().walk([&](Operation *op) {
+    if (isa<lfm2::LinearOp, lfm2::ExpertsOp>(op))
+      linears.push_back(op);
+  });
+  for (Operation *op : linears)
+    quantize(op);
   for (const Scheme &scheme : parsed)
     if (!scheme.used) {
       emitError(getOperation().getLoc())

@@ -54,9 +54,20 @@ std::optional<Kernel> SelectKernels::match(Operation *op) {
 }
 
 /// No f32 kernel has a norm prologue: the norm becomes a call of its own. For
-/// one token every thread runs norms and quantizations before a linear for
-/// itself (cheaper than a barrier).
+/// one token every thread runs norms and quantizations before a linear, and the
+/// choice of experts, for itself (cheaper than a barrier).
 void SelectKernels::splitNorms() {
+  getOperation().walk([](Operation *op) {
+    bool small =
+        isa<lfm2::RouteOp>(op) ||
+        (isa<lfm2::RmsNormOp>(op) &&
+         llvm::all_of(
+             op->getUsers(),
+             llvm::IsaPred<lfm2::LinearOp, lfm2::ExpertsOp, lfm2::QuantizeOp>));
+    if (small &&
+        cast<RankedTensorType>(op->getResult(0).getType()).getDimSize(0) == 1)
+      op->setAttr("kernel.replicated", UnitAttr::get(op->getContext()));
+  });
   getOperation().walk([](lfm2::QuantizeOp op) {
     if (op.getX().getType().getDimSize(0) == 1)
       op->setAttr("kernel.replicated", UnitAttr::get(op.getContext()));
@@ -128,7 +139,7 @@ void SelectKernels::setLayout(lfm2::WeightOp weight, PanelsAttr layout) {
 void SelectKernels::chooseLayouts() {
   llvm::MapVector<StringRef, SmallVector<Operation *>> users;
   getOperation().walk([&](Operation *op) {
-    if (isa<lfm2::LinearOp, lfm2::ShortConvOp>(op))
+    if (isa<lfm2::LinearOp, lfm2::ShortConvOp, lfm2::ExpertsOp>(op))
       if (auto param = op->getOperand(1).getDefiningOp<lfm2::ParamOp>())
         users[param.getWeight()].push_back(op);
   });
@@ -162,7 +173,7 @@ void SelectKernels::chooseLayouts() {
 /// match; a pinned layout that nothing else reads is an error.
 LogicalResult SelectKernels::keepLayouts() {
   WalkResult walk = getOperation().walk([&](Operation *op) {
-    if (!isa<lfm2::LinearOp, lfm2::ShortConvOp>(op))
+    if (!isa<lfm2::LinearOp, lfm2::ShortConvOp, lfm2::ExpertsOp>(op))
       return WalkResult::advance();
     Value weight = op->getOperand(1);
     auto layout = cast<lfm2::StoredAttr>(

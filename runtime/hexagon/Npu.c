@@ -73,6 +73,7 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
   npu->sync.tickets[1] = &npu->tickets[1];
   npu->sync.barrier = leavePhase;
   npu->sync.threads = 1;
+  npu->sync.chosen = 0;
   npu->tickets[0].next = npu->tickets[1].next = 0;
   lfm_npu_reset(npu);
   return LFM_NPU_OK;

@@ -49,11 +49,14 @@ lfm_status checkProgram(const lfm_program &p, const Message &message) {
                   p.hidden_size > 0 && p.max_context > 0 && p.max_prefill > 0 &&
                   p.eos_count >= 0 && (p.eos || !p.eos_count) &&
                   p.state_count >= 0 && (p.states || !p.state_count) &&
+                  p.expert_layers >= 0 && (p.experts || !p.expert_layers) &&
                   p.weights_bytes >= sizeof(lfm_weights_header) &&
                   p.state_bytes < SIZE_MAX / 4 && p.arena_bytes < SIZE_MAX / 4;
   for (int32_t i = 0; complete && i < p.state_count; ++i)
     complete = p.states[i].offset <= p.state_bytes &&
                p.states[i].bytes <= p.state_bytes - p.states[i].offset;
+  for (int32_t i = 0; complete && i < p.expert_layers; ++i)
+    complete = p.experts[i].count > 0;
   if (!complete)
     return message.fail(LFM_ERROR_ABI, "model %s: incomplete program table",
                         name);
@@ -182,6 +185,8 @@ void lfm_rt::releaseModel(lfm_model *model) {
   if (model->users.fetch_sub(1, std::memory_order_acq_rel) != 1)
     return;
   unmapMemory(const_cast<uint8_t *>(model->weights), model->mappedBytes);
+  if (model->residentExperts)
+    model->residentExperts->destroy();
   std::free(model);
 }
 
@@ -201,6 +206,7 @@ lfm_status lfm_model_open(const lfm_program *program, const char *path,
                (LFM_MODEL_READ | LFM_MODEL_PREFETCH | LFM_MODEL_HUGE_PAGES);
   for (uint32_t value : chosen.reserved)
     known &= value == 0;
+  known &= !(chosen.expert_mib && (chosen.flags & LFM_MODEL_READ));
   if (!known)
     return message.fail(LFM_ERROR_INVALID_ARGUMENT,
                         "unknown model options (not zero-initialised?)");
@@ -221,11 +227,18 @@ lfm_status lfm_model_open(const lfm_program *program, const char *path,
     return bad;
   size_t bytes = static_cast<size_t>(program->weights_bytes);
   void *memory = std::malloc(sizeof(lfm_model));
-  if (!memory) {
+  ResidentExperts *resident = nullptr;
+  bool bounded = chosen.expert_mib && program->expert_layers;
+  if (memory && bounded)
+    resident = ResidentExperts::create(*program, weights,
+                                       uint64_t(chosen.expert_mib) << 20);
+  if (!memory || (bounded && !resident)) {
+    std::free(memory);
     unmapMemory(const_cast<uint8_t *>(weights), bytes);
     return message.fail(LFM_ERROR_OUT_OF_MEMORY, "no memory for the model");
   }
-  *model = new (memory) lfm_model{program, weights, bytes, tokenizer, {1}};
+  *model =
+      new (memory) lfm_model{program, weights, bytes, tokenizer, resident, {1}};
   return LFM_OK;
 }
 

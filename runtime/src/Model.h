@@ -5,6 +5,8 @@
 #include "lfm/lfm.h"
 #include "lfm/program.h"
 
+#include "Experts.h"
+
 #include <atomic>
 
 /// An opened model. Immutable but for the count of its users (lfm_model_open
@@ -14,6 +16,7 @@ struct lfm_model {
   const uint8_t *weights;
   size_t mappedBytes;
   const lfm_tokenizer *tokenizer;
+  lfm_rt::ResidentExperts *residentExperts; // null: all may be
   std::atomic<int32_t> users;
 };
 

@@ -2,6 +2,7 @@
 #include "Session.h"
 
 #include "Cpu.h"
+#include "Experts.h"
 #include "Support.h"
 #include "Tokenizer.h"
 
@@ -63,6 +64,7 @@ size_t layOut(const lfm_model &model, uint8_t *base, SessionArrays &arrays) {
   arrays.row = layout.take<float>(SessionArrays::kHeadRows * hidden);
   arrays.logits = layout.take<float>(vocab);
   arrays.rowLogits = layout.take<float>(SessionArrays::kHeadRows * vocab);
+  arrays.expertUses = layout.take<uint64_t>(expertCount(p));
   arrays.textBytes = generateTextBytes(model);
   arrays.text = layout.take<char>(arrays.textBytes);
   arrays.samplerMemory =
@@ -116,6 +118,9 @@ lfm_status lfm_session_create(lfm_model *model,
   layOut(*model, static_cast<uint8_t *>(memory), *created);
   created->sampler.open(model->program->vocab_size, created->samplerMemory);
   created->team.open();
+  created->team.owner = created;
+  if (model->program->expert_layers)
+    created->team.chosen = lfm_session::chosenExperts;
   if (lfm_status bad = created->team.resize(
           created->defaultThreads, created->spinMicroseconds, message)) {
     created->team.close();
@@ -284,6 +289,7 @@ void lfm_session::reset() {
     zeroMemory(state, program().state_bytes);
   position = 0;
   hasLogits = false;
+  std::memset(expertUses, 0, expertCount(program()) * sizeof *expertUses);
   cancelRequested.store(0, std::memory_order_relaxed);
   sampler.forget();
   succeed();

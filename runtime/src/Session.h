@@ -21,7 +21,8 @@ struct SessionArrays {
   float *row;       // [kHeadRows][hidden_size], for rows that are not aligned
   float *logits;    // [vocab_size]
   float *rowLogits; // [kHeadRows][vocab_size], for callers' unaligned arrays
-  char *text;       // textBytes, for lfm_generate
+  uint64_t *expertUses; // of all layers' experts
+  char *text;           // textBytes, for lfm_generate
   size_t textBytes;
   uint8_t *samplerMemory;
 };
@@ -64,6 +65,10 @@ public:
   char message[256];
 
 private:
+  friend lfm_status lfm_session_create(lfm_model *, const lfm_session_options *,
+                                       lfm_session **, char *, size_t);
+  static void chosenExperts(lfm_sync *sync, uint64_t weights,
+                            const int32_t *experts, int64_t count);
   lfm_status checkTokens(const int32_t *tokens, size_t n);
   void step(lfm_entry entry, const void *input, float *output, int64_t n);
   void advance(const int32_t *tokens, int64_t n);

@@ -8,6 +8,7 @@
 
 #include "Support.h"
 
+#include "lfm/lfm.h"
 #include "lfm/program.h"
 
 #include <atomic>
@@ -58,6 +59,8 @@ public:
   void run(lfm_entry entry, const lfm_args &args);
 
   int size() const { return threads; }
+
+  lfm_session *owner; ///< for lfm_sync.chosen
 
 private:
   struct Worker {

@@ -16,7 +16,7 @@ sys.path.insert(0, str(PEERS))
 
 import chart  # noqa: E402
 import report  # noqa: E402
-from gguf_names import tensor_name  # noqa: E402
+from gguf_names import expert_of, tensor_name  # noqa: E402
 from measure import Row, needed, rounds, tokens_of  # noqa: E402
 from process import EngineError, Process  # noqa: E402
 from sides import PEERS as ALL_PEERS  # noqa: E402
@@ -191,6 +191,14 @@ class NamesTest(unittest.TestCase):
         self.assertEqual(tensor_name("model.layers.7.feed_forward.w3.weight"), "blk.7.ffn_up.weight")
         with self.assertRaises(KeyError):
             tensor_name("model.layers.7.feed_forward.experts.0.w1.weight")
+
+    def test_experts(self) -> None:
+        self.assertEqual(
+            expert_of("model.layers.7.feed_forward.experts.12.w2.weight"), ("blk.7.ffn_down_exps.weight", 12)
+        )
+        self.assertIsNone(expert_of("model.layers.7.feed_forward.w2.weight"))
+        self.assertEqual(tensor_name("model.layers.7.feed_forward.gate.weight"), "blk.7.ffn_gate_inp.weight")
+        self.assertEqual(tensor_name("model.layers.7.feed_forward.expert_bias"), "blk.7.exp_probs_b.bias")
 
 
 if __name__ == "__main__":

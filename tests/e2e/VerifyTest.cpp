@@ -57,7 +57,9 @@ std::vector<Case> cases() {
                            {"dense-b-bf16", "dense-b-bf16", "--weights f16"},
                            {"dense-b-bf16-sharded", "dense-b-bf16", ""},
                            {"dense-b-bf16-legacycfg", "dense-b-bf16", ""},
-                           {"dense-b-f32", "dense-b-f32", ""}};
+                           {"dense-b-f32", "dense-b-f32", ""},
+                           {"moe-8e-bf16-biasf32", "moe-8e-bf16-biasf32", ""},
+                           {"moe-32e-bf16", "moe-32e-bf16", "--weights f32"}};
   for (const lfmc::Target &target : lfmc::allTargets())
     if (lfmc::runsOnHost(target) && &target != &lfmc::hostTarget())
       all.push_back(

@@ -26,6 +26,12 @@ void addSynth(CLI::App &app, Action &action) {
   command->add_option("--seed", flags->options.seed, "seed (0)");
   command->add_option("--dtype", flags->dtype, "f32, bf16 (default) or f16")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+  command->add_option("--layers", flags->options.layers,
+                      "only the first N layers");
+  command->add_option("--experts", flags->options.experts,
+                      "experts of a layer, for mixtures of experts");
+  command->add_option("--experts-per-token", flags->options.expertsPerToken,
+                      "of them that a token takes");
   command->callback([flags, &action] {
     action = [flags]() -> llvm::Expected<int> {
       SynthOptions &options = flags->options;

@@ -19,7 +19,8 @@
  *
  * Memory: a session's memory is mapped when it is created (pages become real
  * when they are first touched). After that no function that takes a session
- * allocates, and a step makes no system call but to wait for its threads;
+ * allocates, and a step makes no system call but to wait for its threads
+ * (see expert_mib for another);
  * lfm_session_set_threads() is the exception.
  */
 #ifndef LFM_LFM_H
@@ -53,8 +54,13 @@ enum {
 };
 
 typedef struct lfm_model_options {
-  uint32_t flags;       /* LFM_MODEL_* */
-  uint32_t reserved[7]; /* must be 0 */
+  uint32_t flags; /* LFM_MODEL_* */
+  /* For a mixture of experts whose file is larger than the memory: keep at most
+   * so many MiB of experts mapped in, those last used. The system is asked to
+   * read chosen experts (MADV_WILLNEED) before a layer needs them; a step then
+   * makes system calls. 0: leave it to the system. Not with LFM_MODEL_READ. */
+  uint32_t expert_mib;
+  uint32_t reserved[6]; /* must be 0 */
 } lfm_model_options;
 
 /* Opens the weights of `program` and checks that program, file, runtime and
@@ -133,6 +139,20 @@ LFM_API lfm_status lfm_session_decode(lfm_session *session, int32_t token,
 LFM_API lfm_status lfm_session_logits(lfm_session *session,
                                       const int32_t *tokens, size_t n,
                                       float *all_logits);
+
+/* How often a layer's experts were chosen since the session was created or
+ * reset. */
+typedef struct lfm_expert_uses {
+  int32_t layer;     /* of the model */
+  int32_t experts;   /* in it */
+  int32_t per_token; /* of them that a token takes */
+  const uint64_t *uses; /* [experts]; valid as long as the session */
+} lfm_expert_uses;
+
+/* Of the index-th layer with experts, from 0. LFM_ERROR_INVALID_ARGUMENT: there
+ * are not so many. */
+LFM_API lfm_status lfm_session_experts(const lfm_session *session,
+                                       int32_t index, lfm_expert_uses *uses);
 
 /* The logits after the last token, if the last call on the session computed
  * them (decode always does), else null. Valid until the next call. */

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LFM_PROGRAM_ABI 3
+#define LFM_PROGRAM_ABI 4
 
 /* Arguments of one step. Pointers are aligned to 64 bytes (HVX: 128). */
 typedef struct lfm_args {
@@ -52,6 +52,11 @@ struct lfm_sync {
   lfm_ticket *tickets[2]; /* [threads] each */
   void (*barrier)(lfm_sync *sync, int32_t parity);
   int32_t threads;
+  /* Null, or told by thread 0 which experts a step's tokens have chosen, before
+   * their weights are read: `count` numbers, those of a token side by side.
+   * `weights` is the up_offset of their lfm_experts_info. */
+  void (*chosen)(lfm_sync *sync, uint64_t weights, const int32_t *experts,
+                 int64_t count);
   /* The runtime's own fields follow in its derived struct. */
 };
 
@@ -71,6 +76,16 @@ typedef struct lfm_state_info {
                               first p positions are in the first
                               ceil(p / granule) * granule */
 } lfm_state_info;
+
+/* A layer's experts. The weights of each are two ranges of the weights file. */
+typedef struct lfm_experts_info {
+  uint64_t up_offset, up_bytes;     /* gate and up of expert e begin at
+                                       up_offset + e * up_bytes */
+  uint64_t down_offset, down_bytes; /* the same of its down projection */
+  int32_t layer;
+  int32_t count;     /* experts */
+  int32_t per_token; /* of them that a token takes */
+} lfm_experts_info;
 
 /* Sampling defaults from generation_config.json; negative means "not given". */
 typedef struct lfm_sampling_defaults {
@@ -127,6 +142,8 @@ struct lfm_program {
   lfm_entry decode, prefill, head;
   const lfm_state_info *states;
   int32_t state_count;
+  const lfm_experts_info *experts; /* of mixtures of experts, by layer */
+  int32_t expert_layers;
   int32_t bos, pad;   /* -1: none */
   const int32_t *eos; /* stop tokens */
   int32_t eos_count;

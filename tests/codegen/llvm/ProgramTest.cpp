@@ -38,6 +38,7 @@ struct Shape {
   bool bias, untied, fused;
   std::vector<std::string> quant = {}; ///< schemes of lfmc-quantize
   bool bf16Rows = false;               ///< of lfmc-quantize
+  int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
 
   /// Whether activations are rounded.
   bool rounds() const { return !quant.empty() || bf16Rows; }
@@ -202,6 +203,11 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
   synth.convTaps = shape.taps;
   synth.convBias = shape.bias;
   synth.untied = shape.untied;
+  if (shape.experts) {
+    synth.experts = shape.experts;
+    synth.expertsPerToken = shape.perToken;
+    synth.expertWidth = shape.expertWidth;
+  }
   if (auto error = synthesize(synth, dir + "/checkpoint"))
     FAIL() << llvm::toString(std::move(error));
   auto checkpoint = Checkpoint::open(dir + "/checkpoint");
@@ -315,7 +321,8 @@ const Shape shapes[] = {
      false,
      true,
      {"q4m/64", "head=q8/128"}},
-    {"SomeStay", 72, 3, 1, 96, 385, 3, false, true, true, {"q4"}}};
+    {"SomeStay", 72, 3, 1, 96, 385, 3, false, true, true, {"q4"}},
+    {"Experts", 96, 4, 2, 160, 450, 3, false, false, true, {}, false, 7, 3, 40}};
 
 std::string
 testName(const testing::TestParamInfo<std::tuple<Shape, const char *>> &info) {

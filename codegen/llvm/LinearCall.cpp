@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/llvm/LinearCall.h"
+
+using namespace mlir;
+
+namespace lfmc {
+
+LinearCall::LinearCall(const DeclParams &params)
+    : rows(params["rows"]), k(params["k"]), depth(params["depth"]),
+      wtype(params["wtype"]), xtype(params["xtype"]),
+      tileRows(params["tile_rows"]), block(params["block"]),
+      blockBytes(params["block_bytes"]), swiglu(params["swiglu"]),
+      dot(params["dot"]), quads(params["quads"]) {}
+
+int64_t LinearCall::panelBytes() const {
+  return block ? rows * (k / block) * blockBytes
+               : rows * k * (wtype == 0 ? 4 : 2);
+}
+
+SmallVector<LinearCall::Part> LinearCall::parts(MacroBuilder &m, Value row,
+                                                int64_t width, Value first,
+                                                int64_t count) const {
+  if (!block)
+    return {{m.at(row, first, xBytes()), count * xBytes()}};
+  Value scale = m.div(first, 8); // 4 bytes for each block of 32 columns
+  return {{m.at(row, first), count},
+          {m.at(m.at(row, width), scale), count / 8},
+          {m.at(m.at(row, width + width / 8), scale), count / 8}};
+}
+
+void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
+  const int64_t width = o.width ? o.width : k;
+  const bool one = o.tokens == 1;
+  halide::MicroKernel micro{block ? "linear_q" : "linear",
+                            {{"wtype", wtype},
+                             {"rows", rows},
+                             {"panels", o.panels},
+                             {"tokens", o.tokens},
+                             {"k", o.count},
+                             {"k_total", o.panels == 1 ? o.count : k},
+                             {"swiglu", swiglu}},
+                            {}};
+  // Strides between tokens mean nothing for one: share the kernel.
+  micro.ints["y_stride"] = one ? o.panels * columns() : o.yStride;
+  if (tileRows)
+    micro.ints["tile_rows"] = tileRows;
+  if (block) {
+    micro.ints["block"] = block;
+    micro.ints["depth"] = depth;
+    if (quads && o.tokens % 4 == 0)
+      micro.ints["quads"] = 1;
+    micro.ints["x_stride_bytes"] = one ? rowBytes(o.count) : rowBytes(width);
+  } else {
+    micro.ints["x_stride"] = one ? o.count : o.xStride;
+    if (xtype)
+      micro.ints["xtype"] = xtype;
+    if (dot)
+      micro.ints["dot"] = 1;
+  }
+  Value first = m.i64(o.k0);
+  if (o.column)
+    first = m.add(first, o.column);
+  SmallVector<Value> buffers;
+  for (const Part &part : parts(m, o.x, width, first, o.count))
+    buffers.push_back(part.address);
+  buffers.push_back(m.at(o.w, panelBytes() / k * o.k0));
+  if (o.bias) {
+    micro.ints["bias"] = 1;
+    buffers.push_back(o.bias);
+  }
+  if (o.res) {
+    micro.ints["residual"] = 1;
+    micro.ints["res_stride"] = one ? o.panels * columns() : o.resStride;
+    buffers.push_back(o.res);
+  }
+  buffers.push_back(o.y);
+  m.call(micro, buffers);
+}
+
+SmallVector<int64_t> tileSizes(int64_t most) {
+  SmallVector<int64_t> sizes = {most};
+  if (most > 64)
+    sizes.append({64, 32});
+  for (int64_t size : {16, 8, 4, 2, 1})
+    // Eights only for AMX's sake: elsewhere two fours cost the same.
+    if (size < most && (size != 8 || most > 16))
+      sizes.push_back(size);
+  return sizes;
+}
+
+} // namespace lfmc

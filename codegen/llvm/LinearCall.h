@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A call of the microkernel of a linear (linear or linear_q), shared by the
+// macro kernels that multiply by stored matrices. Private to codegen/llvm.
+#ifndef LFMC_CODEGEN_LLVM_LINEARCALL_H
+#define LFMC_CODEGEN_LLVM_LINEARCALL_H
+
+#include "codegen/llvm/MacroBuilder.h"
+
+namespace lfmc {
+
+/// A matrix and the layout of its panels, from a declaration's parameters
+/// (rows, k, depth, wtype, xtype, dot, quads, tile_rows, block, block_bytes,
+/// swiglu).
+class LinearCall {
+public:
+  explicit LinearCall(const DeclParams &params);
+
+  const int64_t rows, k, depth, wtype, xtype, tileRows, block, blockBytes;
+  const bool swiglu, dot, quads;
+
+  /// Columns of y that a panel gives.
+  int64_t columns() const { return swiglu ? rows / 2 : rows; }
+  int64_t panelBytes() const;
+  /// Bytes of a value of x that is not quantized.
+  int64_t xBytes() const { return xtype == 0 ? 4 : 2; }
+  /// Bytes of a row of x with `width` columns: f32, bf16, or lfm2.quantized.
+  int64_t rowBytes(int64_t width) const {
+    return block ? width + width / 4 : width * xBytes();
+  }
+
+  /// A piece of a row in memory.
+  struct Part {
+    mlir::Value address;
+    int64_t bytes;
+  };
+  /// Columns [first, first + count) of a row of `width` columns at `row`: in
+  /// one part; codes, scales and sums of a quantized row.
+  llvm::SmallVector<Part> parts(MacroBuilder &m, mlir::Value row, int64_t width,
+                                mlir::Value first, int64_t count) const;
+
+  /// What a call works on. Strides count values between tokens; with one token
+  /// they mean nothing.
+  struct Operands {
+    mlir::Value x;         ///< the first token's row, all columns
+    mlir::Value w;         ///< the first panel, all columns
+    mlir::Value y;         ///< of the first panel
+    mlir::Value bias, res; ///< the same, or null
+    int64_t tokens = 1;
+    int64_t panels = 1;        ///< side by side
+    int64_t k0 = 0, count = 0; ///< columns [k0, k0 + count)
+    int64_t xStride = 0;       ///< rows that are not quantized
+    int64_t yStride = 0, resStride = 0;
+    /// Of x: more columns than k's, of which those from `column` count.
+    int64_t width = 0;
+    mlir::Value column;
+  };
+  void emit(MacroBuilder &m, const Operands &operands) const;
+};
+
+/// Sizes of token tiles for a kernel whose largest is `most`, largest first.
+llvm::SmallVector<int64_t> tileSizes(int64_t most);
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_LLVM_LINEARCALL_H
