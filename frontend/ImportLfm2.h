@@ -30,14 +30,16 @@ struct ImportOptions {
   int64_t maxContext = 4096;
   /// Tokens of one @prefill or @head step, 1 .. maxContext.
   int64_t maxPrefill = 512;
-  /// Keep K and V in f16 instead of f32.
-  bool cacheF16 = false;
+  /// Format of K and V: F32, F16 or Q8 (#lfm2.quantized_cache).
+  lfm2::StoredKind cache = lfm2::StoredKind::F32;
 };
 
-/// Positions of the caches: maxContext in whole blocks of 64, which is what
-/// attention kernels take at a time.
+/// Positions that attention kernels take at a time.
+inline constexpr int64_t cacheBlock = 64;
+
+/// Positions of the caches: maxContext in whole blocks.
 inline int64_t cachePositions(const ImportOptions &options) {
-  return (options.maxContext + 63) / 64 * 64;
+  return (options.maxContext + cacheBlock - 1) / cacheBlock * cacheBlock;
 }
 
 /// Builds the module of `checkpoint`, unfused, in the order of the reference:

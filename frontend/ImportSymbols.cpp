@@ -115,12 +115,16 @@ void ImportSymbols::declareExperts(int64_t i) {
 
 void ImportSymbols::declareStates() {
   Type f32 = builder.getF32Type();
-  Type cacheElement = options.cacheF16 ? Type(builder.getF16Type()) : f32;
+  Type cacheElement =
+      options.cache == StoredKind::F16 ? Type(builder.getF16Type()) : f32;
+  Attribute encoding;
+  if (options.cache == StoredKind::Q8)
+    encoding = QuantizedCacheAttr::get(builder.getContext(), cacheBlock);
   auto conv =
       RankedTensorType::get({config.convTaps - 1, config.hiddenSize}, f32);
   auto cache = RankedTensorType::get(
       {cachePositions(options), config.numKvHeads, config.headDim},
-      cacheElement);
+      cacheElement, encoding);
   for (int64_t i = 0; i < config.numLayers; ++i) {
     if (config.layerTypes[i] == LayerType::Conv) {
       state(i, "conv", conv, false);

@@ -168,8 +168,23 @@ std::optional<Kernel> shortConv(Operation *op, const Target &target) {
 /// Positions of one attention step.
 constexpr int64_t cacheBlock = 64;
 
-bool cacheFits(Type type) {
-  return cast<RankedTensorType>(type).getDimSize(0) % cacheBlock == 0;
+/// Positions of one chunk of one-token attention: a head's keys and values of
+/// so many take some microseconds to read, and threads share long contexts
+/// evenly however few heads there are. Fixed, so that numbers do not depend on
+/// the threads.
+constexpr int64_t cachePiece = 512;
+
+bool cacheFits(RankedTensorType type) {
+  auto quantized =
+      dyn_cast_or_null<lfm2::QuantizedCacheAttr>(type.getEncoding());
+  return quantized ? quantized.getPositions() == cacheBlock
+                   : type.getDimSize(0) % cacheBlock == 0;
+}
+
+int64_t cacheKind(RankedTensorType type) {
+  return int64_t(type.getEncoding()              ? lfm2::StoredKind::Q8
+                 : type.getElementType().isF16() ? lfm2::StoredKind::F16
+                                                 : lfm2::StoredKind::F32);
 }
 
 std::optional<Kernel> ropeCache(Operation *op, const Target &) {
@@ -182,10 +197,11 @@ std::optional<Kernel> ropeCache(Operation *op, const Target &) {
   params.add("context", cache.getDimSize(0))
       .add("kv_heads", cache.getDimSize(1))
       .add("dim", cache.getDimSize(2))
-      .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
+      .add("kvtype", cacheKind(cache))
       .add("heads", width(rope.getQ()) / cache.getDimSize(2))
       .add("rot", rope.getRope().getDim())
       .add("lanes", keyCacheLanes)
+      .add("block", cacheBlock)
       .add("q_stride", rowStride(rope.getQ()))
       .add("k_stride", rowStride(rope.getK()))
       .add("v_stride", rowStride(rope.getV()))
@@ -205,7 +221,7 @@ std::optional<Kernel> attention(Operation *op, const Target &target) {
       .add("kv_heads", kvHeads)
       .add("dim", dim)
       .add("group", group)
-      .add("kvtype", int64_t(cache.getElementType().isF16() ? 2 : 0))
+      .add("kvtype", cacheKind(cache))
       .add("lanes", keyCacheLanes)
       .add("block", cacheBlock)
       .add("window", int64_t(attention.getWindow().value_or(0)))
@@ -215,7 +231,27 @@ std::optional<Kernel> attention(Operation *op, const Target &target) {
       cast<RankedTensorType>(attention.getQ().getType()).getDimSize(0) == 1;
   int64_t tokens = one ? 1 : std::max<int64_t>(1, 32 / group);
   params.add("tokens", tokens);
-  return params.kernel("attention", kvHeads, tokens);
+  int64_t pieces = llvm::divideCeil(cache.getDimSize(0), cachePiece);
+  if (!one || pieces == 1)
+    return params.kernel("attention", kvHeads, tokens);
+  // Of a piece and head: maxima, sums and weighted values in whole lines.
+  int64_t sums = llvm::alignTo(group, 16);
+  int64_t partFloats = llvm::alignTo(2 * sums + group * dim, 16);
+  params.add("piece", cachePiece).add("sums", sums).add("part", partFloats);
+  Kernel kernel = params.kernel("attention", kvHeads, 0);
+  kernel.combine =
+      std::make_shared<Kernel>(KernelParams(op)
+                                   .add("kv_heads", kvHeads)
+                                   .add("dim", dim)
+                                   .add("group", group)
+                                   .add("pieces", pieces)
+                                   .add("piece", cachePiece)
+                                   .add("sums", sums)
+                                   .add("part", partFloats)
+                                   .kernel("attention_combine", kvHeads, 0));
+  kernel.parts = RankedTensorType::get({pieces * kvHeads, partFloats},
+                                       params.builder.getF32Type());
+  return kernel;
 }
 
 std::optional<Kernel> swiglu(Operation *op, const Target &) {

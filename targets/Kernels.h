@@ -10,6 +10,7 @@
 #include "dialects/lfm2/Lfm2.h"
 #include "targets/Target.h"
 
+#include <memory>
 #include <optional>
 
 namespace lfmc {
@@ -22,6 +23,10 @@ struct Kernel {
   /// Layout of the op's matrix (`weight` or `table` operand); null: none is
   /// read in panels.
   lfm2::PanelsAttr layout;
+  /// If set, the kernel leaves parts of the op's only result in a buffer of
+  /// type `parts`, and this one, replicated, makes the result of them.
+  std::shared_ptr<Kernel> combine = nullptr;
+  mlir::RankedTensorType parts = {};
 };
 
 using KernelProvider = std::optional<Kernel> (*)(mlir::Operation *op,

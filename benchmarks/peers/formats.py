@@ -62,9 +62,11 @@ def compile_package(checkpoint: Path, format: str, work: Path) -> Path:
     package = work / f"lfmc-{format}"
     shutil.rmtree(package, ignore_errors=True)
     # Values are random and speed does not depend on them: no calibration.
-    quant = []
-    if format != "bf16":
-        quant = ["--quant", format, "--calibrate", "none"]
+    quant = ["--quant", format, "--calibrate", "none"]
+    if format == "plain":  # as the checkpoint is
+        quant = []
+    elif format == "bf16":  # activations are rounded, as llama.cpp does
+        quant = ["--activations", "bf16"]
     command = [str(LFMC), "compile", str(checkpoint), "-o", str(package), "--name", PACKAGE]
     log = work / "logs" / f"compile-lfmc-{format}.log"
     run(command + ["--max-context", str(context_of(checkpoint))] + quant, log)

@@ -3,7 +3,7 @@
 llama.cpp's files of one checkpoint, on one text.
 
 Both sides read the text in runs of 511 tokens behind the token that begins a
-text and compare with an unquantized run of their own: lfmc with its bf16
+text and compare with an unquantized run of their own: lfmc with its plain
 package, llama.cpp with its f32 file (the weights of both are the checkpoint's,
 and both reach the perplexity of the f32 model). Divergence: sum_i p(i) (log
 p(i) - log q(i)) in nats over the whole vocabulary, mean over all positions."""
@@ -18,7 +18,7 @@ from sides import Side
 
 MODEL = ROOT / "examples" / "lfm2-small-dense"
 LLAMA_TYPES = ("F32", "BF16", "Q4_0", "Q4_K_M", "Q8_0")
-PACKAGES = ("bf16", "q4", "q8")
+PACKAGES = ("plain", "q4", "q8")
 COLUMNS = ("tokens", "perplexity", "kld_mean", "kld_se", "same_top1")
 
 

@@ -11,6 +11,9 @@
 // with m = -inf (or a large negative value), l = 0, acc = 0. Values at
 // positions from limit + T - 1 on are never used, whatever they hold.
 //
+// With kvtype q8 keys and values are int8 codes times a scale for each
+// position, ks[N] and vs[N].
+//
 // Layouts: q[t][g][d] with q_stride between tokens; k[N/J][D][J] (J adjacent
 // positions fill a vector); v[N][D]; m, l [T*G]; acc [T*G][D]. Outputs must not
 // overlap inputs.
@@ -31,6 +34,7 @@ struct Shape {
   Type type; // of k and v
   float scale;
   int rows() const { return tokens * group; }
+  bool quantized() const { return type == Int(8); }
 };
 
 Shape readShape(const Params &params) {
@@ -42,10 +46,11 @@ Shape readShape(const Params &params) {
   s.lanes = params.integer("lanes", 16, 1, 256);
   s.qStride = params.size("q_stride", int64_t(s.group) * s.dim);
   s.window = params.integer("window", 0, 0, 1 << 30);
-  s.type = storageParam(params, "kvtype", {Storage::F32, Storage::F16}) ==
-                   Storage::F16
-               ? Float(16)
-               : Float(32);
+  const Storage storage =
+      storageParam(params, "kvtype", {Storage::F32, Storage::F16, Storage::Q8});
+  s.type = storage == Storage::F32   ? Float(32)
+           : storage == Storage::F16 ? Float(16)
+                                     : Int(8);
   s.scale = params.real("scale");
   if (s.block % s.lanes)
     params.fail("parameter 'block' must be a multiple of 'lanes'");
@@ -80,9 +85,11 @@ Tile chooseTile(int rows, int vectors, const Machine &machine) {
 
 } // namespace
 
-std::vector<Argument> attentionBlockArguments(const Params &) {
-  return argumentList({"q", "k", "v", "m_in", "l_in", "acc_in"},
-                      {"m", "l", "acc"}, {"limit"});
+std::vector<Argument> attentionBlockArguments(const Params &params) {
+  std::vector<std::string> inputs = {"q", "k", "v", "m_in", "l_in", "acc_in"};
+  if (readShape(params).quantized())
+    inputs.insert(inputs.begin() + 3, {"ks", "vs"});
+  return argumentList(inputs, {"m", "l", "acc"}, {"limit"});
 }
 
 Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
@@ -94,6 +101,8 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
       "k", s.type,
       {{s.lanes, 1}, {s.dim, s.lanes}, {s.block / s.lanes, s.lanes * s.dim}});
   ImageParam v = input("v", s.type, {{s.dim, 1}, {s.block, s.dim}});
+  ImageParam ks = input("ks", Float(32), {{s.block, 1}});
+  ImageParam vs = input("vs", Float(32), {{s.block, 1}});
   ImageParam mIn = input("m_in", Float(32), {{rows, 1}});
   ImageParam lIn = input("l_in", Float(32), {{rows, 1}});
   ImageParam accIn = input("acc_in", Float(32), {{s.dim, 1}, {rows, s.dim}});
@@ -114,7 +123,7 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   dot(j, r) += q(rd, r % s.group, r / s.group) *
                cast<float>(k(j % s.lanes, rd, j / s.lanes));
   // Apart from the mask: it would narrow the region to a dynamic size.
-  product(j, r) = dot(j, r) * s.scale;
+  product(j, r) = dot(j, r) * (s.quantized() ? ks(j) * s.scale : s.scale);
   auto score = [&](Expr j, Expr r) {
     return select(visible(j, r), product(j, r), lowest);
   };
@@ -131,7 +140,12 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   RDom rj(0, s.block, "rj");
   rj.where(rj < limit + (s.tokens - 1));
   sum(d, r) = accIn(d, r) * decay(r);
-  sum(d, r) += weight(rj, r) * cast<float>(v(d, rj));
+  Func factor = weight;
+  if (s.quantized()) {
+    factor = Func("factor");
+    factor(j, r) = select(visible(j, r), weight(j, r) * vs(j), 0.0f);
+  }
+  sum(d, r) += factor(rj, r) * cast<float>(v(d, rj));
 
   Func m("m"), l("l"), acc("acc");
   Expr first = s.window ? max(end(r) - s.window, 0) : Expr(0);
@@ -164,6 +178,11 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   weight.compute_root().store_in(MemoryType::Stack);
   weight.bound(j, 0, s.block).bound(r, 0, rows);
   vectorizeLoop(weight, j, s.block, machine.lanes);
+  if (s.quantized()) {
+    factor.compute_root().store_in(MemoryType::Stack);
+    factor.bound(j, 0, s.block).bound(r, 0, rows);
+    vectorizeLoop(factor, j, s.block, machine.lanes);
+  }
 
   const int dLanes = dividingLanes(s.dim, machine.lanes);
   const Tile at = chooseTile(rows, s.dim / dLanes, machine);
@@ -184,7 +203,10 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   pinOutput(m, {{rows, 1}});
   pinOutput(l, {{rows, 1}});
   pinOutput(acc, {{s.dim, 1}, {rows, s.dim}});
-  return {{q, k, v, mIn, lIn, accIn}, {m, l, acc}, {limit}};
+  std::vector<ImageParam> inputs = {q, k, v, mIn, lIn, accIn};
+  if (s.quantized())
+    inputs.insert(inputs.begin() + 3, {ks, vs});
+  return {inputs, {m, l, acc}, {limit}};
 }
 
 std::vector<Argument> attentionFinishArguments(const Params &) {

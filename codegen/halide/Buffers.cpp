@@ -9,7 +9,7 @@ namespace lfmc::halide {
 
 Storage storageParam(const Params &params, const std::string &name,
                      std::initializer_list<Storage> allowed) {
-  int value = params.integer(name, 0, 0, 2);
+  int value = params.integer(name, 0, 0, 3);
   for (Storage storage : allowed)
     if (static_cast<int>(storage) == value)
       return storage;

@@ -7,6 +7,7 @@ const std::vector<Family> &familyTable() {
   static const std::vector<Family> table = {
       {"add", addArguments, buildAdd},
       {"attention_block", attentionBlockArguments, buildAttentionBlock},
+      {"attention_combine", attentionCombineArguments, buildAttentionCombine},
       {"attention_finish", attentionFinishArguments, buildAttentionFinish},
       {"copy", copyArguments, buildCopy},
       {"embed", embedArguments, buildEmbed},
@@ -14,6 +15,7 @@ const std::vector<Family> &familyTable() {
       {"linear", linearArguments, buildLinear},
       {"linear_q", linearQArguments, buildLinearQ},
       {"quantize", quantizeArguments, buildQuantize},
+      {"quantize_heads", quantizeHeadsArguments, buildQuantizeHeads},
       {"rms_norm", rmsNormArguments, buildRmsNorm},
       {"rms_norm_quantize", rmsNormQuantizeArguments, buildRmsNormQuantize},
       {"rope", ropeArguments, buildRope},

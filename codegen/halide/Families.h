@@ -11,6 +11,7 @@ namespace lfmc::halide {
 
 std::vector<Argument> addArguments(const Params &params);
 std::vector<Argument> attentionBlockArguments(const Params &params);
+std::vector<Argument> attentionCombineArguments(const Params &params);
 std::vector<Argument> attentionFinishArguments(const Params &params);
 std::vector<Argument> copyArguments(const Params &params);
 std::vector<Argument> embedArguments(const Params &params);
@@ -18,6 +19,7 @@ std::vector<Argument> embedQArguments(const Params &params);
 std::vector<Argument> linearArguments(const Params &params);
 std::vector<Argument> linearQArguments(const Params &params);
 std::vector<Argument> quantizeArguments(const Params &params);
+std::vector<Argument> quantizeHeadsArguments(const Params &params);
 std::vector<Argument> rmsNormArguments(const Params &params);
 std::vector<Argument> rmsNormQuantizeArguments(const Params &params);
 std::vector<Argument> ropeArguments(const Params &params);
@@ -27,6 +29,7 @@ std::vector<Argument> swigluArguments(const Params &params);
 
 Pipeline buildAdd(const Params &params, const Machine &machine);
 Pipeline buildAttentionBlock(const Params &params, const Machine &machine);
+Pipeline buildAttentionCombine(const Params &params, const Machine &machine);
 Pipeline buildAttentionFinish(const Params &params, const Machine &machine);
 Pipeline buildCopy(const Params &params, const Machine &machine);
 Pipeline buildEmbed(const Params &params, const Machine &machine);
@@ -34,6 +37,7 @@ Pipeline buildEmbedQ(const Params &params, const Machine &machine);
 Pipeline buildLinear(const Params &params, const Machine &machine);
 Pipeline buildLinearQ(const Params &params, const Machine &machine);
 Pipeline buildQuantize(const Params &params, const Machine &machine);
+Pipeline buildQuantizeHeads(const Params &params, const Machine &machine);
 Pipeline buildRmsNorm(const Params &params, const Machine &machine);
 Pipeline buildRmsNormQuantize(const Params &params, const Machine &machine);
 Pipeline buildRope(const Params &params, const Machine &machine);

@@ -16,7 +16,7 @@
 namespace lfmc::halide {
 
 /// Element types of stored values, as the integer parameters spell them.
-enum class Storage { F32 = 0, BF16 = 1, F16 = 2 };
+enum class Storage { F32 = 0, BF16 = 1, F16 = 2, Q8 = 3 };
 
 /// The named parameter as a storage type; `allowed` lists the accepted ones.
 Storage storageParam(const Params &params, const std::string &name,

@@ -10,6 +10,9 @@
 //   quantize            v[k] = x[k]
 //   rms_norm_quantize   v[k] = g[k] * x[k] / sqrt(mean of x^2 + eps), with the
 //                       same bits as rms_norm and then quantize
+//   quantize_heads      blocks are `heads` heads of `dim` values, without sums:
+//                       q[h][i] at h * q_head_stride + i * q_elem_stride, a
+//                       head's scale q_head_stride bytes behind the one before
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Quantized.h"
 
@@ -28,48 +31,65 @@ int widthOf(const Params &params) {
   return width;
 }
 
-// Outputs q, scale and sum of the row `value(k)`.
-std::vector<Func> quantizeRow(int width,
-                              const std::function<Expr(Expr)> &value) {
-  Var k("k"), b("b");
-  const int blocks = width / activationBlock;
-  Func q("q"), scale("scale"), sum("sum");
+// Codes (i, b) and scales (b) of `count` blocks of `size` values (i, b).
+struct Blocks {
+  Func q, scale;
+};
+
+Blocks quantizeBlocks(int size, int count,
+                      const std::function<Expr(Expr, Expr)> &value) {
+  Var i("i"), b("b");
+  Func q("q"), scale("scale"), largest("largest"), inverse("inverse");
   // Magnitudes order like their bits, and integers reduce in a few shuffles.
-  RDom i(0, activationBlock, "i");
-  Func largest("largest");
+  RDom all(0, size, "all");
   largest(b) = 0;
   largest(b) =
-      max(largest(b),
-          reinterpret<int32_t>(value(b * activationBlock + i)) & 0x7fffffff);
+      max(largest(b), reinterpret<int32_t>(value(all, b)) & 0x7fffffff);
   Expr unit = strict_float(reinterpret<float>(largest(b)) / 127.0f);
   scale(b) = select(unit >= 0x1p-126f, unit, 0.0f);
-
-  Func inverse("inverse");
   inverse(b) = select(scale(b) > 0.0f,
                       strict_float(1.0f / max(scale(b), 0x1p-126f)), 0.0f);
   // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
   const float magic = 12582912.0f;
-  Expr shifted = strict_float(value(k) * inverse(k / activationBlock) + magic);
-  q(k) = cast<int8_t>(reinterpret<int32_t>(shifted) -
-                      reinterpret<int32_t>(Expr(magic)));
+  Expr shifted = strict_float(value(i, b) * inverse(b) + magic);
+  q(i, b) = cast<int8_t>(reinterpret<int32_t>(shifted) -
+                         reinterpret<int32_t>(Expr(magic)));
 
-  Func total("total");
-  total(b) = 0;
-  total(b) += cast<int32_t>(q(b * activationBlock + i));
-
-  sum(b) = total(b);
-
-  Var block("block"), part("part");
   scale.compute_root();
   largest.compute_at(scale, b).store_in(MemoryType::Stack);
-  largest.update().reorder(i, b).atomic().vectorize(i);
-  q.compute_root().split(k, block, k, activationBlock);
-  q.vectorize(k);
-  inverse.compute_at(q, block).store_in(MemoryType::Stack);
+  const int lanes = dividingLanes(size, activationBlock);
+  if (lanes > 1) {
+    RVar outer("outer"), inner("inner");
+    largest.update()
+        .split(all, outer, inner, lanes)
+        .reorder(inner, outer, b)
+        .atomic()
+        .vectorize(inner);
+  }
+  q.compute_root().bound(b, 0, count);
+  vectorizeLoop(q, i, size, activationBlock);
+  inverse.compute_at(q, b).store_in(MemoryType::Stack);
+  return {q, scale};
+}
+
+// Outputs q, scale and sum of the row `value(k)`.
+std::vector<Func> quantizeRow(int width,
+                              const std::function<Expr(Expr)> &value) {
+  const int blocks = width / activationBlock;
+  auto [q, scale] =
+      quantizeBlocks(activationBlock, blocks, [&](Expr i, Expr b) {
+        return value(b * activationBlock + i);
+      });
+  Var b("b");
+  Func sum("sum"), total("total");
+  RDom i(0, activationBlock, "i");
+  total(b) = 0;
+  total(b) += cast<int32_t>(q(i, b));
+  sum(b) = total(b);
   sum.compute_root();
   total.compute_at(sum, b).store_in(MemoryType::Stack);
   total.update().reorder(i, b).atomic().vectorize(i);
-  pinOutput(q, {{width, 1}});
+  pinOutput(q, {{activationBlock, 1}, {blocks, activationBlock}});
   pinOutput(scale, {{blocks, 1}});
   pinOutput(sum, {{blocks, 1}});
   return {q, scale, sum};
@@ -100,6 +120,24 @@ Pipeline buildRmsNormQuantize(const Params &params, const Machine &machine) {
   std::vector<Func> outputs = quantizeRow(width, value);
   inverse.compute_root();
   return {{x, g}, outputs, {}};
+}
+
+std::vector<Argument> quantizeHeadsArguments(const Params &) {
+  return argumentList({"x"}, {"q", "scale"});
+}
+
+Pipeline buildQuantizeHeads(const Params &params, const Machine &) {
+  const int dim = params.size("dim"), heads = params.size("heads", 1);
+  const int elemStride = params.size("q_elem_stride", 1);
+  const int headStride = params.size("q_head_stride", dim);
+  if (headStride % 4)
+    params.fail("parameter 'q_head_stride' must be a multiple of 4");
+  ImageParam x = input("x", Float(32), {{dim, 1}, {heads, dim}});
+  auto [q, scale] =
+      quantizeBlocks(dim, heads, [&](Expr i, Expr h) { return x(i, h); });
+  pinOutput(q, {{dim, elemStride}, {heads, headStride}});
+  pinOutput(scale, {{heads, headStride / 4}});
+  return {{x}, {q, scale}, {}};
 }
 
 } // namespace lfmc::halide

@@ -33,7 +33,8 @@ int64_t MacroBuilder::pointerBytes() const {
   return llvm::Triple(target.triple).getArchPointerBitWidth() / 8;
 }
 
-SmallVector<Value> MacroBuilder::beginFunction(StringRef name, TypeRange types) {
+SmallVector<Value> MacroBuilder::beginFunction(StringRef name,
+                                               TypeRange types) {
   b.setInsertionPointToEnd(out.getBody());
   function = LLVM::LLVMFuncOp::create(
       b, loc, name,
@@ -52,7 +53,9 @@ SmallVector<Value> MacroBuilder::beginMacro(StringRef name, unsigned pointers) {
   return beginFunction(name, types);
 }
 
-void MacroBuilder::finishFunction() { LLVM::ReturnOp::create(b, loc, ValueRange()); }
+void MacroBuilder::finishFunction() {
+  LLVM::ReturnOp::create(b, loc, ValueRange());
+}
 
 Value MacroBuilder::i64(int64_t value) {
   return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
@@ -77,6 +80,10 @@ Value MacroBuilder::min(Value x, Value y) {
 }
 Value MacroBuilder::less(Value x, Value y) {
   return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, x, y);
+}
+
+Value MacroBuilder::select(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, loc, condition, x, y);
 }
 
 Value MacroBuilder::at(Value pointer, Value bytes) {
@@ -159,7 +166,8 @@ SmallVector<Value> MacroBuilder::loop(
     if (block->mightHaveTerminator())
       block->back().erase();
     b.setInsertionPointToEnd(block);
-    SmallVector<Value> next = body(op.getInductionVar(), op.getRegionIterArgs());
+    SmallVector<Value> next =
+        body(op.getInductionVar(), op.getRegionIterArgs());
     scf::YieldOp::create(b, loc, next);
   }
   return SmallVector<Value>(op.getResults());

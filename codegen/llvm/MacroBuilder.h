@@ -11,6 +11,7 @@
 
 #include "codegen/halide/MicroKernel.h"
 #include "dialects/kernel/Kernel.h"
+#include "dialects/lfm2/Lfm2.h"
 #include "targets/Target.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -95,6 +96,7 @@ public:
            body);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   mlir::Value less(mlir::Value a, mlir::Value b);
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
   /// Covers [0, n) by tiles, the largest first: body(first token, tile size).
   void tiles(mlir::Value n, llvm::ArrayRef<int64_t> sizes,
@@ -136,6 +138,9 @@ private:
   mlir::DictionaryAttr params;
 };
 
+/// A cache in int8, as the parameter "kvtype" spells it.
+inline constexpr int64_t q8Cache = int64_t(lfm2::StoredKind::Q8);
+
 /// Arguments of a macro kernel under construction.
 struct MacroArgs {
   llvm::ArrayRef<mlir::Value> pointers; ///< inputs, then outs
@@ -147,6 +152,8 @@ void buildLinear(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildExperts(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildRoute(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildAttention(MacroBuilder &, const DeclParams &, const MacroArgs &);
+void buildAttentionCombine(MacroBuilder &, const DeclParams &,
+                           const MacroArgs &);
 void buildRopeCache(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildShortConv(MacroBuilder &, const DeclParams &, const MacroArgs &);
 void buildEmbed(MacroBuilder &, const DeclParams &, const MacroArgs &);

@@ -24,6 +24,7 @@ Generator generatorOf(StringRef name) {
       {"experts", buildExperts},
       {"route", buildRoute},
       {"attention", buildAttention},
+      {"attention_combine", buildAttentionCombine},
       {"rope_cache", buildRopeCache},
       {"short_conv", buildShortConv},
       {"embed", buildEmbed},
@@ -87,6 +88,9 @@ Value EntryBuilder::address(kernel::BufferOp buffer) {
 Value EntryBuilder::chunkCount(kernel::CallOp call) {
   auto decl = module.lookupSymbol<kernel::DeclOp>(call.getCallee());
   kernel::ChunksAttr chunks = decl.getChunks();
+  if (int64_t piece = DeclParams(decl)["piece"]; piece && !call.getReplicated())
+    return m.mul(m.div(m.add(m.add(pos, n), m.i64(piece - 1)), piece),
+                 chunks.getFixed());
   if (chunks.getTokens() == 0 || oneToken)
     return m.i64(chunks.getFixed());
   Value pieces =

@@ -4,6 +4,8 @@
 // caches, gated columns into the short convolution's.
 #include "codegen/llvm/MacroBuilder.h"
 
+#include "dialects/lfm2/Storage.h"
+
 using namespace mlir;
 
 namespace lfmc {
@@ -13,7 +15,10 @@ void buildRopeCache(MacroBuilder &m, const DeclParams &params,
   const int64_t dim = params["dim"], rot = params["rot"];
   const int64_t heads = params["heads"], kvHeads = params["kv_heads"];
   const int64_t context = params["context"], lanes = params["lanes"];
+  const bool quantized = params["kvtype"] == q8Cache;
+  const int64_t block = params["block"];
   const int64_t elementBytes = params["kvtype"] == 0 ? 4 : 2;
+  Value rotated = quantized ? m.stack(kvHeads * dim * 4) : Value();
   auto [q, k, v, qNorm, kNorm] =
       std::tuple(args.pointers[0], args.pointers[1], args.pointers[2],
                  args.pointers[3], args.pointers[4]);
@@ -26,14 +31,40 @@ void buildRopeCache(MacroBuilder &m, const DeclParams &params,
   m.loop(first, last, 1, [&](Value t) {
     Value p = m.add(args.pos, t);
     Value angles = m.at(table, p, rot * 4);
-    halide::MicroKernel rope{
-        "rope",
-        {{"dim", dim}, {"heads", heads}, {"rot", rot}, {"norm", 1}, {"ytype", 0}},
-        {{"eps", params.real("eps")}}};
+    halide::MicroKernel rope{"rope",
+                             {{"dim", dim},
+                              {"heads", heads},
+                              {"rot", rot},
+                              {"norm", 1},
+                              {"ytype", 0}},
+                             {{"eps", params.real("eps")}}};
     m.call(rope, {m.at(q, t, params["q_stride"] * 4), qNorm, angles,
                   m.at(y, t, heads * dim * 4)});
     // Keys: [head][position / lanes][dim][position % lanes].
     rope.ints["heads"] = kvHeads;
+    if (quantized) {
+      m.call(rope,
+             {m.at(k, t, params["k_stride"] * 4), kNorm, angles, rotated});
+      // Of each block of positions codes, then scales.
+      Value start =
+          m.mul(m.div(p, block), block * lfm2::quantizedHeadBytes(dim));
+      Value in = m.rem(p, block);
+      auto write = [&](Value row, Value cache, int64_t adjacent) {
+        Value code = m.add(m.mul(m.div(in, adjacent), adjacent * dim),
+                           m.rem(in, adjacent));
+        Value first = m.at(cache, start);
+        m.call({"quantize_heads",
+                {{"dim", dim},
+                 {"heads", kvHeads},
+                 {"q_elem_stride", adjacent},
+                 {"q_head_stride", context * lfm2::quantizedHeadBytes(dim)}},
+                {}},
+               {row, m.at(first, code), m.at(m.at(first, block * dim), in, 4)});
+      };
+      write(rotated, kCache, lanes);
+      write(m.at(v, t, params["v_stride"] * 4), vCache, 1);
+      return;
+    }
     rope.ints["ytype"] = params["kvtype"];
     rope.ints["y_head_stride"] = context * dim;
     rope.ints["y_elem_stride"] = lanes;

@@ -134,7 +134,8 @@ Error Compilation::import() {
   if (!options.weights)
     for (const TensorInfo &info : checkpoint->tensors().tensors())
       quantized |= dtypeElements(info.dtype) > 1;
-  importing.cacheF16 = options.cacheF16.value_or(quantized);
+  importing.cache = options.cache.value_or(quantized ? lfm2::StoredKind::F16
+                                                     : lfm2::StoredKind::F32);
   importing.maxContext = maxContext;
   importing.maxPrefill = maxPrefill;
   module = importLfm2(context, *checkpoint, importing);

@@ -38,7 +38,8 @@ struct CompileOptions {
   /// Rows that meet bf16 weights are rounded to bf16.
   bool bf16Rows = false;
   Json mix; ///< how `quant` was chosen, "mix" of NAME.json; null: by hand
-  std::optional<bool> cacheF16; ///< K and V in f16; unset: if quantized
+  /// F32, F16 or Q8 of K and V; unset: F16 if quantized, else F32.
+  std::optional<lfm2::StoredKind> cache;
   /// How blocks are made. With a calibration, and not rounded to nearest,
   /// channels are scaled first (codegen/quantize/Equalize.h).
   QuantizerChoice quantizer;

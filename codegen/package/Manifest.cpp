@@ -63,6 +63,9 @@ std::vector<StateInfo> stateTable(mlir::ModuleOp module) {
     if (lfm2::CacheLayoutAttr layout = op.getLayoutAttr()) {
       state.regions = uint32_t(type.getDimSize(1));
       state.granule = uint32_t(layout.getLanes());
+      if (auto quantized =
+              dyn_cast_or_null<lfm2::QuantizedCacheAttr>(type.getEncoding()))
+        state.granule = uint32_t(quantized.getPositions());
     }
     table.push_back(std::move(state));
   }

@@ -26,7 +26,8 @@ def Kernel_ChunksAttr : AttrDef<Kernel_Dialect, "Chunks"> {
   let description = [{
     A step of n tokens has `fixed * ceil(n / tokens)` chunks (`tokens = 0`:
     `fixed`). Chunk c covers piece `c % fixed` of the output's width and tokens
-    `(c / fixed) * tokens ..`.
+    `(c / fixed) * tokens ..`. With a parameter `piece` there are `fixed` chunks for each
+    `piece` of the positions so far instead (attention of one token).
   }];
   let parameters = (ins "int64_t":$fixed, DefaultValuedParameter<"int64_t", "0">:$tokens);
   let assemblyFormat = "`<` struct(params) `>`";
@@ -113,7 +114,7 @@ def Kernel_PhaseOp : Kernel_Op<"phase", [NoTerminator, SingleBlock]> {
   let summary = "calls that may run at the same time, then a barrier";
   let description = [{
     The calls of a phase do not depend on each other, apart from `replicated` ones,
-    which come first. The team takes chunks of all of them from one ticket, then
+    which come first and may read what those before them wrote. The team takes chunks of all of them from one ticket, then
     meets at a barrier.
 
     (C1) only `kernel.call`s on memrefs, `replicated` calls first.

@@ -122,6 +122,22 @@ LogicalResult QuantizedAttr::verifyEncoding(
   return success();
 }
 
+LogicalResult QuantizedCacheAttr::verifyEncoding(
+    ArrayRef<int64_t> shape, Type elementType,
+    function_ref<InFlightDiagnostic()> emitError) const {
+  if (!elementType.isF32() || shape.size() != 3) // (C1)
+    return emitError() << "expected a quantized cache of type f32 and rank 3, "
+                          "found rank "
+                       << shape.size() << " of " << elementType;
+  if (getPositions() < 1 || ShapedType::isDynamic(shape[0]) ||
+      shape[0] % getPositions()) // (C2)
+    return emitError() << "expected blocks of positions that divide those of "
+                          "the cache, found blocks of "
+                       << getPositions() << " and " << dimText(shape[0])
+                       << " positions";
+  return success();
+}
+
 LogicalResult RopeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                FloatAttr theta, int64_t dim, bool interleaved) {
   if (!theta.getType().isF64()) // (C1)

@@ -103,6 +103,26 @@ def Lfm2_QuantizedAttr : Lfm2_Attr<"Quantized", "quantized",
   let assemblyFormat = "`<` $block `>`";
 }
 
+def Lfm2_QuantizedCacheAttr : Lfm2_Attr<"QuantizedCache", "quantized_cache",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "a cache of int8";
+  let description = [{
+    Tensor encoding of a cache `[C, heads, D]` whose values are `scale * code` with int8
+    codes and one f32 scale for each position and head: writing rounds as
+    `lfm2.quantize` does. In memory, head by head, the codes of `positions` positions
+    (in the order of the cache's layout) precede their scales.
+
+    Constraints: (C1) the element type is f32, the rank 3; (C2) `positions` is at
+    least 1 and divides dimension 0.
+
+    ```mlir
+    tensor<4096x8x64xf32, #lfm2.quantized_cache<64>>
+    ```
+  }];
+  let parameters = (ins "int64_t":$positions);
+  let assemblyFormat = "`<` $positions `>`";
+}
+
 def Lfm2_CacheLayoutAttr : Lfm2_Attr<"CacheLayout", "cache_layout"> {
   let summary = "layout of a KV cache";
   let description = [{

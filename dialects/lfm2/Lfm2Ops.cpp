@@ -98,12 +98,19 @@ LogicalResult StateOp::verify() {
     return emitOpError()
            << "expected a static ranked tensor of f32 or f16, found "
            << getType();
-  if (CacheLayoutAttr layout = getLayoutAttr())
+  auto quantized = dyn_cast_or_null<QuantizedCacheAttr>(type.getEncoding());
+  if (type.getEncoding() && !quantized) // (C3)
+    return emitOpError() << "expected no encoding but #lfm2.quantized_cache, "
+                            "found "
+                         << type.getEncoding();
+  if (CacheLayoutAttr layout = getLayoutAttr()) {
+    int64_t unit = quantized ? quantized.getPositions() : type.getDimSize(0);
     if (!getPerToken() || type.getRank() != 3 ||
-        type.getDimSize(0) % layout.getLanes()) // (C2)
+        unit % layout.getLanes()) // (C2)
       return emitOpError() << "expected a per_token cache of rank 3 with a "
                               "multiple of "
                            << layout.getLanes() << " positions for its layout";
+  }
   return success();
 }
 

@@ -43,8 +43,11 @@ def Lfm2_Columns : ConfinedType<2DTensorOf<[F32]>,
     [HasStaticShapePred, Lfm2_NoEncoding],
     "recurrent state: tensor<rows x width x f32>", "::mlir::RankedTensorType">;
 def Lfm2_Cache : ConfinedType<3DTensorOf<[F32, F16]>,
-    [HasStaticShapePred, Lfm2_NoEncoding],
-    "a cache: tensor<positions x heads x head size> of f32 or f16",
+    [HasStaticShapePred, Or<[Lfm2_NoEncoding,
+      CPred<"::llvm::isa_and_nonnull<::lfmc::lfm2::QuantizedCacheAttr>("
+            "::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding())">]>],
+    "a cache: tensor<positions x heads x head size> of f32, f16 or "
+    "#lfm2.quantized_cache",
     "::mlir::RankedTensorType">;
 
 //===----------------------------------------------------------------------===//
@@ -87,7 +90,8 @@ def Lfm2_StateOp : Lfm2_Op<"state", [Symbol]> {
     memory (row-major without).
 
     Constraints: (C1) the type is a ranked, static tensor of f32 or f16; (C2) a layout
-    needs `per_token`, rank 3, and lanes that divide dimension 0.
+    needs `per_token`, rank 3, and lanes that divide dimension 0 (and the positions
+    of a `#lfm2.quantized_cache`); (C3) the type has no other encoding.
 
     ```mlir
     lfm2.state @l2.k per_token : tensor<4096x8x64xf32>
@@ -279,7 +283,8 @@ def Lfm2_CacheWriteOp : Lfm2_Op<"cache_write", [Pure, AllTypesMatch<["cache", "r
   let description = [{
     `result = cache` with rows `pos .. pos + tokens` replaced by the rows of x,
     each split in heads: `result[pos + t, h, d] = x[t, h * D + d]` (converted to the
-    cache's element type).
+    cache's element type, or with `#lfm2.quantized_cache` rounded to int8 with the
+    head's scale).
 
     (C1) x is `[tokens, heads * D]` for a cache `[C, heads, D]`.
 

@@ -39,13 +39,19 @@ inline uint64_t weightBytes(mlir::Type type) {
   return stored.getBytes(tensor.getNumElements());
 }
 
-/// Exact bytes of a state of `type` (static shape, f32 or f16). 0 for a type
-/// that is no state's.
+/// Bytes of a head's codes and scale at one position of a quantized cache.
+inline int64_t quantizedHeadBytes(int64_t dim) { return dim + 4; }
+
+/// Exact bytes of a state of `type` (static shape; f32, f16 or a quantized
+/// cache). 0 for a type that is no state's.
 inline uint64_t stateBytes(mlir::Type type) {
   auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!tensor || !tensor.hasStaticShape() ||
       !tensor.getElementType().isIntOrFloat())
     return 0;
+  if (mlir::isa_and_nonnull<QuantizedCacheAttr>(tensor.getEncoding()))
+    return uint64_t(tensor.getDimSize(0)) * tensor.getDimSize(1) *
+           quantizedHeadBytes(tensor.getDimSize(2));
   return uint64_t(tensor.getNumElements()) *
          (tensor.getElementTypeBitWidth() / 8);
 }

@@ -85,6 +85,10 @@ private:
 /// `weight * (x * rsqrt(mean(x^2) + eps))` over groups of the weight's size.
 mlir::Value rmsNorm(Emitter &e, mlir::Value x, mlir::Value weight, double eps);
 
+/// Rows of groups `[tokens, groups, size]`, each group rounded as lfm2.quantize
+/// rounds a block: `scale * round(x / scale)`, `scale = max|x| / 127`.
+mlir::Value roundToInt8(Emitter &e, mlir::Value groups);
+
 // The patterns, by file.
 void populateLinear(mlir::RewritePatternSet &patterns);
 void populateShortConv(mlir::RewritePatternSet &patterns);

@@ -66,8 +66,8 @@ struct ExpandAttention : OpRewritePattern<lfm2::AttentionOp> {
     Sizes rowAt{t, zero, zero, zero}, rowSizes{one, heads, groups, headDim};
     Sizes scoresAt{zero, zero, zero}, scoreSizes{heads, groups, length};
     Sizes perHead{heads, groups};
-    Value k = e.slice(op.getKCache(), cacheAt, cacheSizes);
-    Value v = e.slice(op.getVCache(), cacheAt, cacheSizes);
+    Value k = e.slice(e.operand(op.getKCache()), cacheAt, cacheSizes);
+    Value v = e.slice(e.operand(op.getVCache()), cacheAt, cacheSizes);
     Value row = e.slice(q, rowAt, rowSizes, /*dropFirst=*/true);
 
     double scale = op.getScale().convertToDouble();

@@ -42,6 +42,33 @@ Value lfmc::expand::rmsNorm(Emitter &e, Value x, Value weight, double eps) {
   return e.join(result);
 }
 
+Value lfmc::expand::roundToInt8(Emitter &e, Value groups) {
+  ArrayRef<int64_t> shape = cast<ShapedType>(groups.getType()).getShape();
+  Sizes outer{e.size(groups, 0), e.getIndexAttr(shape[1])};
+  Sizes all{outer[0], outer[1], e.getIndexAttr(shape[2])};
+  Value largest =
+      e.loopNest("tgD", {"tgd", "tg"}, groups, e.filled(outer, 0),
+                 [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+                   Value size = math::AbsFOp::create(e, v[0]);
+                   return {arith::MaximumFOp::create(e, v[1], size)};
+                 })
+          .front();
+  return e.elementwise(
+      "tgd", {"tgd", "tg"}, {groups, largest}, e.empty(all),
+      [](Emitter &e, ValueRange v) -> SmallVector<Value> {
+        Value scale = e.div(v[1], e.f32(127));
+        Value zero = e.f32(0);
+        Value some =
+            arith::CmpFOp::create(e, arith::CmpFPredicate::OGT, scale, zero);
+        Value inverse =
+            arith::SelectOp::create(e, some, e.div(e.f32(1), scale), zero);
+        // Adding and taking away 1.5 * 2^23 rounds to nearest, ties to even.
+        Value magic = e.f32(12582912.0);
+        Value code = e.sub(e.add(e.mul(v[0], inverse), magic), magic);
+        return {e.mul(code, scale)};
+      });
+}
+
 // silu(gate) * up.
 static Value swiglu(Emitter &e, Value gate, Value up, const Sizes &sizes) {
   return e.elementwise("tn", {"tn", "tn"}, {gate, up}, e.empty(sizes),
@@ -160,32 +187,9 @@ struct ExpandQuantize : OpRewritePattern<lfm2::QuantizeOp> {
       return success();
     }
     int64_t block = cast<lfm2::QuantizedAttr>(type.getEncoding()).getBlock();
-    int64_t blocks = type.getDimSize(1) / block;
-    Value groups = e.split(x, {blocks, block});
-    Sizes outer{e.size(op.getX(), 0), e.getIndexAttr(blocks)};
-    Sizes all{outer[0], outer[1], e.getIndexAttr(block)};
-    Value largest =
-        e.loopNest("tgD", {"tgd", "tg"}, groups, e.filled(outer, 0),
-                   [](Emitter &e, ValueRange v) -> SmallVector<Value> {
-                     Value size = math::AbsFOp::create(e, v[0]);
-                     return {arith::MaximumFOp::create(e, v[1], size)};
-                   })
-            .front();
-    Value result = e.elementwise(
-        "tgd", {"tgd", "tg"}, {groups, largest}, e.empty(all),
-        [](Emitter &e, ValueRange v) -> SmallVector<Value> {
-          Value scale = e.div(v[1], e.f32(127));
-          Value zero = e.f32(0);
-          Value some =
-              arith::CmpFOp::create(e, arith::CmpFPredicate::OGT, scale, zero);
-          Value inverse =
-              arith::SelectOp::create(e, some, e.div(e.f32(1), scale), zero);
-          // Adding and taking away 1.5 * 2^23 rounds to nearest, ties to even.
-          Value magic = e.f32(12582912.0);
-          Value code = e.sub(e.add(e.mul(v[0], inverse), magic), magic);
-          return {e.mul(code, scale)};
-        });
-    rewriter.replaceOpWithNewOp<tensor::CastOp>(op, type, e.join(result));
+    Value groups = e.split(x, {type.getDimSize(1) / block, block});
+    rewriter.replaceOpWithNewOp<tensor::CastOp>(op, type,
+                                                e.join(roundToInt8(e, groups)));
     return success();
   }
 };

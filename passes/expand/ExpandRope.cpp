@@ -76,8 +76,9 @@ Value rotate(Emitter &e, Value rows, int64_t headDim, lfm2::RopeAttr rope,
   return e.join(out);
 }
 
-Value writeCache(Emitter &e, Value rows, Value cache, Value pos) {
-  auto type = cast<RankedTensorType>(cache.getType());
+Value writeCache(Emitter &e, Value rows, Value operand, Value pos) {
+  auto type = cast<RankedTensorType>(operand.getType());
+  Value cache = e.operand(operand);
   Sizes sizes{e.size(rows, 0), e.getIndexAttr(type.getDimSize(1)),
               e.getIndexAttr(type.getDimSize(2))};
   Value heads = e.split(rows, type.getShape().drop_front());
@@ -85,8 +86,11 @@ Value writeCache(Emitter &e, Value rows, Value cache, Value pos) {
     heads = e.elementwise(
         "thd", {"thd"}, heads, e.empty(sizes, type.getElementType()),
         [](Emitter &, ValueRange v) -> SmallVector<Value> { return {v[0]}; });
+  if (type.getEncoding())
+    heads = roundToInt8(e, heads);
   OpFoldResult zero = e.getIndexAttr(0);
-  return e.insert(heads, cache, {OpFoldResult(pos), zero, zero}, sizes);
+  Value result = e.insert(heads, cache, {OpFoldResult(pos), zero, zero}, sizes);
+  return type.getEncoding() ? tensor::CastOp::create(e, type, result) : result;
 }
 
 struct ExpandRope : OpRewritePattern<lfm2::RopeOp> {

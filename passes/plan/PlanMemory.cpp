@@ -137,7 +137,6 @@ LogicalResult FunctionPlanner::checkStates() {
 /// call there that is shared by the team.
 void FunctionPlanner::formPhases() {
   DenseSet<Operation *> shared; // calls of the current phase, not replicated
-  DenseSet<Operation *> replicated;
   SmallVector<kernel::CallOp> front, back;
   auto close = [&] {
     front.append(back);
@@ -146,7 +145,6 @@ void FunctionPlanner::formPhases() {
     front.clear();
     back.clear();
     shared.clear();
-    replicated.clear();
   };
   auto producer = [](Value value) {
     while (auto slice = value.getDefiningOp<tensor::ExtractSliceOp>())
@@ -157,9 +155,6 @@ void FunctionPlanner::formPhases() {
     bool joins = true;
     for (Value operand : call.getOperands()) {
       joins &= !shared.contains(producer(operand));
-      // A replicated call comes first in its phase: after nothing of it.
-      if (call.getReplicated())
-        joins &= !replicated.contains(producer(operand));
     }
     // Whoever reads a state before its update must be a phase ahead of it.
     for (Value init : call.getInits())
@@ -168,7 +163,8 @@ void FunctionPlanner::formPhases() {
     if (!joins)
       close();
     (call.getReplicated() ? front : back).push_back(call);
-    (call.getReplicated() ? replicated : shared).insert(call);
+    if (!call.getReplicated())
+      shared.insert(call);
   }
   close();
 }
@@ -270,6 +266,10 @@ FailureOr<Value> FunctionPlanner::buffer(Value value, OpBuilder &builder) {
   if (auto quantized = rowBytes(type)) {
     element = builder.getI8Type();
     shape[1] = *quantized;
+  }
+  if (isa_and_nonnull<lfm2::QuantizedCacheAttr>(type.getEncoding())) {
+    element = builder.getI8Type();
+    shape = {int64_t(lfm2::stateBytes(type))};
   }
   if (space == Space::Weights) { // bytes: the encoding says what they mean
     element = builder.getI8Type();

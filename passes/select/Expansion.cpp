@@ -47,6 +47,11 @@ static RankedTensorType inMemory(RankedTensorType type) {
 }
 
 FailureOr<Kernel> expandOp(Operation *op, ModuleOp module) {
+  for (Value operand : op->getOperands())
+    if (auto type = dyn_cast<RankedTensorType>(operand.getType());
+        type && isa_and_nonnull<lfm2::QuantizedCacheAttr>(type.getEncoding()))
+      return op->emitOpError("has no kernel for a cache of q8 here: expected "
+                             "f32 or f16");
   MLIRContext *context = op->getContext();
   Builder attrs(context);
   SmallVector<Value> inputs = kernelInputs(op);

@@ -110,6 +110,16 @@ LogicalResult CallRewriter::rewrite(Operation *op, const Kernel &kernel) {
   if (auto rope = dyn_cast<lfm2::RopeCacheOp>(op);
       rope && kernel.generator == "rope_cache")
     inputs.push_back(ropeTable(rope));
+  if (kernel.combine) {
+    Value parts = tensor::EmptyOp::create(builder, op->getLoc(), kernel.parts,
+                                          ValueRange());
+    auto call = kernel::CallOp::create(
+        builder, op->getLoc(), kernel.parts, declare(op->getLoc(), kernel),
+        /*replicated=*/UnitAttr(), inputs, parts);
+    op->setAttr("kernel.replicated", builder.getUnitAttr());
+    inputs.assign({call.getResult(0)});
+  }
+  const Kernel &last = kernel.combine ? *kernel.combine : kernel;
   for (OpResult result : op->getResults()) {
     if (Value tied = tiedOperand(op, result.getResultNumber())) {
       inits.push_back(tied);
@@ -124,8 +134,7 @@ LogicalResult CallRewriter::rewrite(Operation *op, const Kernel &kernel) {
         tensor::EmptyOp::create(builder, op->getLoc(), type, sizes));
   }
   auto call = kernel::CallOp::create(
-      builder, op->getLoc(), op->getResultTypes(),
-      declare(op->getLoc(), kernel),
+      builder, op->getLoc(), op->getResultTypes(), declare(op->getLoc(), last),
       op->getAttrOfType<UnitAttr>("kernel.replicated"), inputs, inits);
   op->replaceAllUsesWith(call.getResults());
   op->erase();

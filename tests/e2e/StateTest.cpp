@@ -4,11 +4,14 @@
 // bundled model has two cache heads, so its caches are cut in regions.
 #include "Shell.h"
 
-TEST(State, SurvivesSnapshotsAndIsTheSameForAnyThreads) {
-  std::string package = (Sandbox::get().root / "small").string();
-  Outcome compiled =
-      runLfmc("compile " LFMC_EXAMPLES "/lfm2-small-dense -o " + package +
-              " --name small --max-context 100 --prefill 16");
+class State : public testing::TestWithParam<const char *> {};
+
+TEST_P(State, SurvivesSnapshotsAndIsTheSameForAnyThreads) {
+  std::string cache = GetParam();
+  std::string package = (Sandbox::get().root / ("small-" + cache)).string();
+  Outcome compiled = runLfmc(
+      "compile " LFMC_EXAMPLES "/lfm2-small-dense -o " + package +
+      " --name small --max-context 100 --prefill 16 --kv-cache " + cache);
   ASSERT_EQ(compiled.code, 0) << compiled.err;
   std::string flags = LFMC_SANITIZED ? " -fsanitize=address,undefined" : "";
   // The sanitizers' runtimes are those of the compiler that built the library.
@@ -20,3 +23,6 @@ TEST(State, SurvivesSnapshotsAndIsTheSameForAnyThreads) {
   Outcome run = shell("cd " + package + " && ./state");
   EXPECT_EQ(run.code, 0) << run.err;
 }
+
+INSTANTIATE_TEST_SUITE_P(Caches, State, testing::Values("f32", "q8"),
+                         [](const auto &info) { return info.param; });

@@ -159,7 +159,7 @@ TEST(Import, BiasesUntiedHeadAndOddSizes) {
   ImportOptions options;
   options.maxContext = 64;
   options.maxPrefill = 8;
-  options.cacheF16 = true;
+  options.cache = lfm2::StoredKind::F16;
   auto module =
       importLfm2(context, smallConfig(), lfm2::StoredKind::F32, options);
   ASSERT_TRUE(module);

@@ -99,7 +99,8 @@ private:
             : std::min<int64_t>(2048,
                                 checkpoint->config().maxPositionEmbeddings);
     import.maxPrefill = import.maxContext;
-    import.cacheF16 = options.cacheF16;
+    if (!options.kvCache.empty())
+      import.cache = *lfm2::symbolizeStoredKind(options.kvCache);
     module = importLfm2(context, *checkpoint, import);
     return module ? llvm::Error::success()
                   : makeError("{} cannot be imported", options.input);

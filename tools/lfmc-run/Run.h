@@ -17,7 +17,7 @@ namespace lfmc {
 struct RunOptions {
   std::string input, checkpoint, passes, weights;
   int64_t maxContext = 0; ///< 0: 2048, or what the model allows if less
-  bool cacheF16 = false;
+  std::string kvCache;    ///< f32, f16 or q8; empty: f32
   std::vector<int32_t> tokens;
   std::string tokensFile, hiddenFile; ///< FILE:KEY
   std::string function = "prefill";

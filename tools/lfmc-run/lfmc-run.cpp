@@ -21,7 +21,8 @@ int main(int argc, char **argv) {
   app.add_option("--max-context", options.maxContext,
                  "positions that the caches of an import hold")
       ->check(CLI::PositiveNumber);
-  app.add_flag("--cache-f16", options.cacheF16, "keep K and V in f16");
+  app.add_option("--kv-cache", options.kvCache, "format of K and V (f32)")
+      ->check(CLI::IsMember({"f32", "f16", "q8"}));
   auto *tokens =
       app.add_option("--tokens", options.tokens, "ids: 1,5,7")->delimiter(',');
   app.add_option("--tokens-file", options.tokensFile,

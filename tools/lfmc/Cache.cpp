@@ -89,7 +89,7 @@ CompileFlags::options(const std::string &checkpoint) const {
   options.isa = isa;
   options.name = name;
   if (!kvCache.empty())
-    options.cacheF16 = kvCache == "f16";
+    options.cache = lfm2::symbolizeStoredKind(kvCache);
   options.bf16Rows = activations == "bf16";
   options.maxContext = maxContext;
   options.maxPrefill = maxPrefill;

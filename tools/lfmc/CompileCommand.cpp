@@ -53,9 +53,9 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
       ->check(CLI::IsMember({"nearest", "search", "gptq"}));
   command
       .add_option("--kv-cache", flags.kvCache,
-                  "format of cached keys and values: f16 or f32 (f16 with "
-                  "--quant)")
-      ->check(CLI::IsMember({"f16", "f32"}));
+                  "format of cached keys and values: f32, f16 or q8 (f16 with "
+                  "--quant, else f32)")
+      ->check(CLI::IsMember({"f16", "f32", "q8"}));
   command
       .add_option("--activations", flags.activations,
                   "format of what bf16 weights multiply: f32, or bf16, for "

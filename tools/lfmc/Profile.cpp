@@ -27,6 +27,7 @@ std::string kindOf(const Json &call, StringRef generator) {
           .Case("rms_norm", "norm")
           .Case("rope_cache", "rope")
           .Case("short_conv", "conv")
+          .Case("attention_combine", "attention")
           .Cases({"attention", "embed", "swiglu", "add", "quantize"}, generator)
           .Default("");
   if (!known.empty())

@@ -7,10 +7,14 @@
 namespace lfmc::halide::test {
 namespace {
 
+enum { F32 = 0, F16 = 2, Q8 = 3 };
+
 struct Attention {
   int dim, group, tokens, block, lanes = 16;
-  bool half = false;
+  int kvtype = F32;
   int window = 0, qPad = 0;
+
+  int elementBytes() const { return kvtype == F32 ? 4 : kvtype == F16 ? 2 : 1; }
 };
 
 const double scale = 0.25;
@@ -23,7 +27,7 @@ MicroKernel blockKernel(const Attention &s) {
                       {"block", s.block},
                       {"lanes", s.lanes},
                       {"q_stride", s.group * s.dim + s.qPad},
-                      {"kvtype", s.half ? 2 : 0},
+                      {"kvtype", s.kvtype},
                       {"window", s.window}},
                      {}};
   kernel.doubles["scale"] = scale;
@@ -34,14 +38,19 @@ MicroKernel blockKernel(const Attention &s) {
 // [position][dim]. Positions from `known` on hold NaN and infinities.
 struct Cache {
   Buffer<uint8_t> k, v;
+  Buffer<float> kScale, vScale; // of each position, if quantized
   std::vector<float> keys, values;
   size_t blockBytes;
 
   Cache(const Attention &s, int blocks, int known, Random &random)
-      : k(size_t(blocks) * s.block * s.dim * (s.half ? 2 : 4)), v(k.size()),
+      : k(size_t(blocks) * s.block * s.dim * s.elementBytes()), v(k.size()),
+        kScale(blocks * s.block), vScale(kScale.size()),
         keys(size_t(blocks) * s.block * s.dim), values(keys.size()),
-        blockBytes(size_t(s.block) * s.dim * (s.half ? 2 : 4)) {
-    for (int j = 0; j < blocks * s.block; ++j)
+        blockBytes(size_t(s.block) * s.dim * s.elementBytes()) {
+    for (int j = 0; j < blocks * s.block; ++j) {
+      kScale[j] = j < known ? 0.005f * (2 + random()) : std::nanf("");
+      vScale[j] = j < known ? 0.0026f * (2 + random())
+                            : std::numeric_limits<float>::infinity();
       for (int d = 0; d < s.dim; ++d) {
         float key = 2 * random(), value = random();
         if (j >= known) {
@@ -50,16 +59,23 @@ struct Cache {
               j % 2 ? -std::numeric_limits<float>::infinity() : std::nanf("");
         }
         size_t kAt = (size_t(j / s.lanes) * s.dim + d) * s.lanes + j % s.lanes;
-        keys[size_t(j) * s.dim + d] = store(s, k, kAt, key);
-        values[size_t(j) * s.dim + d] =
-            store(s, v, size_t(j) * s.dim + d, value);
+        size_t vAt = size_t(j) * s.dim + d;
+        if (s.kvtype == Q8) {
+          int8_t code = int8_t(127 * random()), other = int8_t(127 * random());
+          k[kAt] = uint8_t(code), v[vAt] = uint8_t(other);
+          keys[vAt] = kScale[j] * code, values[vAt] = vScale[j] * other;
+          continue;
+        }
+        keys[vAt] = store(s, k, kAt, key);
+        values[vAt] = store(s, v, vAt, value);
       }
+    }
   }
 
 private:
   static float store(const Attention &s, const Buffer<uint8_t> &to, size_t at,
                      float value) {
-    if (!s.half) {
+    if (s.kvtype == F32) {
       std::memcpy(to.data() + at * 4, &value, 4);
       return value;
     }
@@ -93,10 +109,14 @@ void checkBlocks(const Kernel &kernel, const Attention &s, int context,
   // The last block lies beyond every query: it must change nothing.
   for (int b = 0; b < blocks; ++b) {
     int limit = context + 1 - b * s.block;
-    kernel({q.data(), cache.k.data() + b * cache.blockBytes,
-            cache.v.data() + b * cache.blockBytes, in->m.data(), in->l.data(),
-            in->acc.data(), out->m.data(), out->l.data(), out->acc.data()},
-           {limit});
+    std::vector<void *> args = {q.data(), cache.k.data() + b * cache.blockBytes,
+                                cache.v.data() + b * cache.blockBytes};
+    if (s.kvtype == Q8)
+      args.insert(args.end(), {cache.kScale.data() + b * s.block,
+                               cache.vScale.data() + b * s.block});
+    args.insert(args.end(), {in->m.data(), in->l.data(), in->acc.data(),
+                             out->m.data(), out->l.data(), out->acc.data()});
+    kernel(args, {limit});
     if (b + 1 == blocks) {
       for (int r = 0; r < rows; ++r) {
         ASSERT_EQ(in->m[r], out->m[r]);
@@ -153,14 +173,14 @@ class AttentionTest : public IsaTest {};
 
 TEST_P(AttentionTest, DimsAndGroups) {
   std::vector<Case> cases;
-  for (bool half : {false, true})
+  for (int kvtype : {F32, F16, Q8})
     for (int dim : {32, 64, 72, 128})
       for (int group : {1, 4})
         cases.push_back(blockCase({.dim = dim,
                                    .group = group,
                                    .tokens = 1,
                                    .block = 32,
-                                   .half = half}));
+                                   .kvtype = kvtype}));
   run(cases);
 }
 
@@ -172,7 +192,9 @@ TEST_P(AttentionTest, Tokens) {
                                  .group = group,
                                  .tokens = tokens,
                                  .block = 48,
-                                 .half = tokens % 2 == 0,
+                                 .kvtype = tokens % 3 == 0   ? Q8
+                                           : tokens % 2 == 0 ? F16
+                                                             : F32,
                                  .qPad = 8}));
   run(cases);
 }
@@ -193,8 +215,56 @@ TEST_P(AttentionTest, Window) {
                                  .group = 2,
                                  .tokens = tokens,
                                  .block = 32,
-                                 .half = true,
+                                 .kvtype = window == 7 ? Q8 : F16,
                                  .window = window}));
+  run(cases);
+}
+
+TEST_P(AttentionTest, CombinesPieces) {
+  std::vector<Case> cases;
+  for (int dim : {64, 72, 5})
+    for (int group : {1, 4}) {
+      const int stride = group * (dim + 2) + 7, most = 9;
+      MicroKernel kernel{"attention_combine",
+                         {{"dim", dim},
+                          {"group", group},
+                          {"max_pieces", most},
+                          {"stride", stride}},
+                         {}};
+      cases.push_back(
+          {kernel, [=](const Kernel &kernel) {
+             for (int pieces : {1, 2, most}) {
+               Random random(dim + pieces);
+               const size_t last = size_t(pieces - 1) * stride;
+               Buffer<float> m(last + group), l(m.size()),
+                   acc(last + group * dim);
+               Buffer<float> y(group * dim, untouched);
+               random.fill(acc);
+               for (size_t i = 0; i < m.size(); ++i)
+                 m[i] = 40 * random(), l[i] = 1.5f + random();
+               if (pieces == most) // the last sees nothing
+                 for (int g = 0; g < group; ++g) {
+                   m[last + g] = -1e30f, l[last + g] = 0;
+                   for (int d = 0; d < dim; ++d)
+                     acc[last + g * dim + d] = 0;
+                 }
+               kernel({m.data(), l.data(), acc.data(), y.data()}, {pieces});
+               for (int g = 0; g < group; ++g)
+                 for (int d = 0; d < dim; ++d) {
+                   double top = -1e300, mass = 0, sum = 0;
+                   for (int p = 0; p < pieces; ++p)
+                     top = std::max(top, double(m[p * stride + g]));
+                   for (int p = 0; p < pieces; ++p) {
+                     double share = std::exp(m[p * stride + g] - top);
+                     mass += share * l[p * stride + g];
+                     sum += share * acc[p * stride + g * dim + d];
+                   }
+                   ASSERT_NEAR(y[g * dim + d], sum / mass, 3e-6)
+                       << "pieces " << pieces << " head " << g << " dim " << d;
+                 }
+             }
+           }});
+    }
   run(cases);
 }
 

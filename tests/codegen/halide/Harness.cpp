@@ -65,6 +65,8 @@ void Kernel::operator()(const std::vector<void *> &buffers,
     return call(function, a, std::make_index_sequence<7>());
   case 10:
     return call(function, a, std::make_index_sequence<10>());
+  case 12:
+    return call(function, a, std::make_index_sequence<12>());
   }
   FAIL() << "no call with " << args.size() << " arguments";
 }

@@ -84,7 +84,12 @@ TEST(Instructions, VnniUsesNothingThatIceLakeLacks) {
       {"attention_block",
        {{"dim", 64}, {"block", 64}, {"kvtype", 2}},
        {{"scale", 0.125}}},
+      {"attention_block",
+       {{"dim", 64}, {"block", 64}, {"kvtype", 3}},
+       {{"scale", 0.125}}},
+      {"quantize_heads", {{"dim", 64}, {"heads", 8}}, {}},
       {"attention_finish", {{"dim", 64}}, {}},
+      {"attention_combine", {{"dim", 64}}, {}},
       {"short_conv", {{"channels", 64}}, {}}};
   for (const MicroKernel &kernel : kernels) {
     std::string text = assembly(kernel, "vnni");

@@ -58,7 +58,53 @@ Case quantizeCase(int width, std::function<float(int, Random &)> value) {
           }};
 }
 
+// Heads of a cache at one position: codes `adjacent` bytes apart.
+Case headsCase(int dim, int heads, int adjacent) {
+  const int stride = 3 * (dim + 4) * adjacent;
+  return {MicroKernel{"quantize_heads",
+                      {{"dim", dim},
+                       {"heads", heads},
+                       {"q_elem_stride", adjacent},
+                       {"q_head_stride", stride}},
+                      {}},
+          [=](const Kernel &kernel) {
+            Random random(dim);
+            Buffer<float> x(dim * heads);
+            random.fill(x);
+            for (int i = 0; i < dim; ++i)
+              x[i] = 0; // the first head
+            Buffer<uint8_t> q((heads - 1) * stride + (dim - 1) * adjacent + 1,
+                              0xee);
+            Buffer<float> scale((heads - 1) * stride / 4 + 1, untouched);
+            kernel({x.data(), q.data(), scale.data()});
+            for (int h = 0; h < heads; ++h) {
+              float largest = 0;
+              for (int i = 0; i < dim; ++i)
+                largest = std::max(largest, std::fabs(x[h * dim + i]));
+              const float unit = largest / 127.0f;
+              ASSERT_EQ(scale[h * stride / 4], unit);
+              for (int i = 0; i < dim; ++i)
+                ASSERT_EQ(int8_t(q[h * stride + i * adjacent]),
+                          unit > 0 ? int(std::nearbyint(x[h * dim + i] *
+                                                        (1.0f / unit)))
+                                   : 0)
+                    << "head " << h << " element " << i;
+            }
+            for (size_t i = 0; i < q.size(); ++i)
+              if (i % stride % adjacent || i % stride >= size_t(dim * adjacent))
+                ASSERT_EQ(q[i], 0xee);
+            for (size_t i = 0; i < scale.size(); ++i)
+              if (i % (stride / 4))
+                ASSERT_EQ(scale[i], untouched);
+          }};
+}
+
 class QuantizeTest : public IsaTest {};
+
+TEST_P(QuantizeTest, Heads) {
+  run({headsCase(64, 8, 16), headsCase(64, 8, 1), headsCase(128, 1, 1),
+       headsCase(24, 3, 16), headsCase(72, 2, 1), headsCase(5, 2, 16)});
+}
 
 TEST_P(QuantizeTest, Widths) {
   std::vector<Case> cases;

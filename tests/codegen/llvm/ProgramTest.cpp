@@ -39,9 +39,13 @@ struct Shape {
   std::vector<std::string> quant = {}; ///< schemes of lfmc-quantize
   bool bf16Rows = false;               ///< of lfmc-quantize
   int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
+  lfm2::StoredKind cache = lfm2::StoredKind::F32;
+  int64_t context = 100;
 
   /// Whether activations are rounded.
-  bool rounds() const { return !quant.empty() || bf16Rows; }
+  bool rounds() const {
+    return !quant.empty() || bf16Rows || cache == lfm2::StoredKind::Q8;
+  }
 };
 
 /// For GoogleTest's messages.
@@ -214,8 +218,9 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
   ASSERT_TRUE(bool(checkpoint)) << llvm::toString(checkpoint.takeError());
 
   ImportOptions importing;
-  importing.maxContext = 100;
+  importing.maxContext = shape.context;
   importing.maxPrefill = 64;
+  importing.cache = shape.cache;
   auto reference = importLfm2(context, *checkpoint, importing);
   auto module = importLfm2(context, *checkpoint, importing);
   PassManager passes(&context);
@@ -259,8 +264,13 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
       });
   ASSERT_TRUE(bool(model)) << llvm::toString(model.takeError());
   // Tiles and their tails, one by one, a chunk again; from the start each time.
+  // In a long context decoding at the ends of pieces of the cache.
+  std::vector<int64_t> lengthy(17, 64);
+  lengthy.insert(lengthy.begin() + 8, {-1, -1, 62});
+  lengthy.push_back(-1);
   const std::vector<std::vector<int64_t>> plans =
-      !shape.rounds()
+      shape.context > 1100 ? std::vector<std::vector<int64_t>>{lengthy}
+      : !shape.rounds()
           ? std::vector<std::vector<int64_t>>{{1, 2, 7, 25, -1, -1, 13}}
           : std::vector<std::vector<int64_t>>{{1, 2, -1}, {25}, {7, -1, 3}};
   for (const std::vector<int64_t> &plan : plans)
@@ -361,6 +371,63 @@ INSTANTIATE_TEST_SUITE_P(Rounded, Program,
                          testing::Combine(testing::ValuesIn(roundedShapes),
                                           testing::Values("x86-64-v4-bf16")),
                          testName);
+const lfm2::StoredKind q8 = lfm2::StoredKind::Q8;
+const Shape cacheShapes[] = {
+    {"Q8Cache", 64, 8, 4, 64, 384, 2, false, false, true, {}, false, q8},
+    {"Q8CacheOddHeads",
+     72,
+     3,
+     1,
+     100,
+     385,
+     3,
+     false,
+     true,
+     true,
+     {},
+     false,
+     q8},
+    {"Q8CacheFourBits",
+     192,
+     4,
+     2,
+     96,
+     384,
+     3,
+     false,
+     false,
+     true,
+     {"q4"},
+     false,
+     q8}};
+
+const Shape lengthyShapes[] = {{"Pieces",
+                                64,
+                                4,
+                                1,
+                                64,
+                                384,
+                                2,
+                                false,
+                                false,
+                                true,
+                                {},
+                                false,
+                                lfm2::StoredKind::F32,
+                                1200}};
+
+INSTANTIATE_TEST_SUITE_P(Lengthy, Program,
+                         testing::Combine(testing::ValuesIn(lengthyShapes),
+                                          testing::Values("x86-64-v3",
+                                                          "x86-64-v4")),
+                         testName);
+
+INSTANTIATE_TEST_SUITE_P(Caches, Program,
+                         testing::Combine(testing::ValuesIn(cacheShapes),
+                                          testing::Values("x86-64-v2",
+                                                          "x86-64-v4-vnni")),
+                         testName);
+
 // By f32 products, where there are no others.
 INSTANTIATE_TEST_SUITE_P(RoundedAnywhere, Program,
                          testing::Combine(testing::Values(roundedShapes[0]),

@@ -87,3 +87,15 @@ func.func @norm_of_rounded(%x: tensor<?x64xbf16>, %w: tensor<32x64xf32, #lfm2.st
   %y = lfm2.linear %x, %w norm(%g) {eps = 1.0e-05 : f64} : (tensor<?x64xbf16>, tensor<32x64xf32, #lfm2.stored<bf16>>, tensor<64xf32>) -> tensor<?x32xf32>
   return %y : tensor<?x32xf32>
 }
+
+// -----
+
+// quantized_cache (C1)
+// expected-error @+1 {{expected a quantized cache of type f32 and rank 3, found rank 3 of 'f16'}}
+func.func private @element(tensor<64x2x32xf16, #lfm2.quantized_cache<64>>)
+
+// -----
+
+// quantized_cache (C2)
+// expected-error @+1 {{expected blocks of positions that divide those of the cache, found blocks of 64 and 96 positions}}
+func.func private @positions(tensor<96x2x32xf32, #lfm2.quantized_cache<64>>)

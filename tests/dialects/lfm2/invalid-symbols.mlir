@@ -102,3 +102,15 @@ lfm2.weight @w : tensor<8x32xf32, #lfm2.stored<q4 block 32>> = #lfm2.source<"a">
 // factors (C3)
 // expected-error @+1 {{expected lfm2.row_factors to be array<f32>, on vectors and quantized matrices of a #lfm2.source only}}
 lfm2.weight @w : tensor<2x2xf32, #lfm2.stored<f32>> = #lfm2.source<"a"> {lfm2.row_factors = array<f32: 2.0, 0.5>}
+
+// -----
+
+// state (C3)
+// expected-error @+1 {{expected no encoding but #lfm2.quantized_cache, found #lfm2.quantized<32>}}
+lfm2.state @s per_token : tensor<64x32xf32, #lfm2.quantized<32>>
+
+// -----
+
+// state (C2): lanes of a block of positions
+// expected-error @+1 {{expected a per_token cache of rank 3 with a multiple of 16 positions for its layout}}
+lfm2.state @s per_token : tensor<64x2x32xf32, #lfm2.quantized_cache<8>> layout <lanes = 16>
