@@ -38,9 +38,9 @@ struct Shape {
   bool bias, untied, fused;
   std::vector<std::string> quant = {}; ///< schemes of lfmc-quantize
   bool bf16Rows = false;               ///< of lfmc-quantize
-  int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
   lfm2::StoredKind cache = lfm2::StoredKind::F32;
   int64_t context = 100;
+  int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
 
   /// Whether activations are rounded.
   bool rounds() const {
@@ -332,7 +332,23 @@ const Shape shapes[] = {
      true,
      {"q4m/64", "head=q8/128"}},
     {"SomeStay", 72, 3, 1, 96, 385, 3, false, true, true, {"q4"}},
-    {"Experts", 96, 4, 2, 160, 450, 3, false, false, true, {}, false, 7, 3, 40}};
+    {"Experts",
+     96,
+     4,
+     2,
+     160,
+     450,
+     3,
+     false,
+     false,
+     true,
+     {},
+     false,
+     lfm2::StoredKind::F32,
+     100,
+     7,
+     3,
+     40}};
 
 std::string
 testName(const testing::TestParamInfo<std::tuple<Shape, const char *>> &info) {
