@@ -2,7 +2,8 @@
 //
 // Whole programs against the reference executor: synthetic models of odd
 // shapes, one token and many, kernels of providers and expanded ones.
-#include "runtime/include/lfm/program.h"
+#include "tests/codegen/llvm/ProgramShapes.h"
+
 #include "codegen/Codegen.h"
 #include "codegen/pack/Pack.h"
 #include "codegen/reference/CheckpointWeights.h"
@@ -12,6 +13,7 @@
 #include "frontend/ImportLfm2.h"
 #include "frontend/Synth.h"
 #include "passes/Pipeline.h"
+#include "runtime/include/lfm/program.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -28,28 +30,10 @@
 #include <fstream>
 
 using namespace lfmc;
+using namespace lfmc::test;
 using namespace mlir;
 
 namespace {
-
-struct Shape {
-  const char *name;
-  int64_t hidden, heads, kvHeads, ffn, vocab, taps;
-  bool bias, untied, fused;
-  std::vector<std::string> quant = {}; ///< schemes of lfmc-quantize
-  bool bf16Rows = false;               ///< of lfmc-quantize
-  lfm2::StoredKind cache = lfm2::StoredKind::F32;
-  int64_t context = 100;
-  int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
-
-  /// Whether activations are rounded.
-  bool rounds() const {
-    return !quant.empty() || bf16Rows || cache == lfm2::StoredKind::Q8;
-  }
-};
-
-/// For GoogleTest's messages.
-void PrintTo(const Shape &shape, std::ostream *out) { *out << shape.name; }
 
 /// Memory of 64-byte alignment, zeroed.
 struct Memory {
@@ -300,56 +284,6 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
     }
 }
 
-const Shape shapes[] = {
-    {"OddWidths", 72, 3, 1, 100, 385, 3, false, true, true},
-    {"Biases", 96, 4, 2, 160, 450, 3, true, false, true},
-    {"SevenTapsOneHead", 144, 2, 1, 222, 1000, 7, true, true, true},
-    {"EveryHeadItsKeys", 320, 5, 5, 640, 513, 4, false, false, true},
-    {"TwoTaps", 64, 8, 4, 64, 384, 2, false, false, true},
-    {"Expanded", 96, 4, 2, 160, 450, 3, false, false, false},
-    {"FourBits", 96, 3, 1, 160, 385, 3, true, false, true, {"q4"}},
-    {"SixBitHead",
-     320,
-     5,
-     5,
-     640,
-     513,
-     4,
-     false,
-     true,
-     true,
-     {"q4", "head=q6"}},
-    {"EightBits", 64, 8, 4, 64, 384, 2, false, false, true, {"q8"}},
-    {"Minima",
-     128,
-     4,
-     2,
-     256,
-     450,
-     3,
-     false,
-     false,
-     true,
-     {"q4m/64", "head=q8/128"}},
-    {"SomeStay", 72, 3, 1, 96, 385, 3, false, true, true, {"q4"}},
-    {"Experts",
-     96,
-     4,
-     2,
-     160,
-     450,
-     3,
-     false,
-     false,
-     true,
-     {},
-     false,
-     lfm2::StoredKind::F32,
-     100,
-     7,
-     3,
-     40}};
-
 std::string
 testName(const testing::TestParamInfo<std::tuple<Shape, const char *>> &info) {
   std::string target = std::get<1>(info.param);
@@ -366,72 +300,10 @@ INSTANTIATE_TEST_SUITE_P(
                                      "x86-64-amx")),
     testName);
 
-const Shape roundedShapes[] = {
-    {"Bf16Rows", 64, 8, 4, 64, 384, 2, false, false, true, {}, true},
-    {"Bf16RowsWithBiases", 96, 4, 2, 100, 450, 3, true, false, true, {}, true},
-    {"Bf16RowsBesideFourBits",
-     64,
-     4,
-     2,
-     96,
-     384,
-     3,
-     false,
-     true,
-     true,
-     {"ffn=q4"},
-     true},
-    {"Bf16RowsExpanded", 96, 4, 2, 160, 450, 3, false, false, false, {}, true}};
-
 INSTANTIATE_TEST_SUITE_P(Rounded, Program,
                          testing::Combine(testing::ValuesIn(roundedShapes),
                                           testing::Values("x86-64-v4-bf16")),
                          testName);
-const lfm2::StoredKind q8 = lfm2::StoredKind::Q8;
-const Shape cacheShapes[] = {
-    {"Q8Cache", 64, 8, 4, 64, 384, 2, false, false, true, {}, false, q8},
-    {"Q8CacheOddHeads",
-     72,
-     3,
-     1,
-     100,
-     385,
-     3,
-     false,
-     true,
-     true,
-     {},
-     false,
-     q8},
-    {"Q8CacheFourBits",
-     192,
-     4,
-     2,
-     96,
-     384,
-     3,
-     false,
-     false,
-     true,
-     {"q4"},
-     false,
-     q8}};
-
-const Shape lengthyShapes[] = {{"Pieces",
-                                64,
-                                4,
-                                1,
-                                64,
-                                384,
-                                2,
-                                false,
-                                false,
-                                true,
-                                {},
-                                false,
-                                lfm2::StoredKind::F32,
-                                1200}};
-
 INSTANTIATE_TEST_SUITE_P(Lengthy, Program,
                          testing::Combine(testing::ValuesIn(lengthyShapes),
                                           testing::Values("x86-64-v3",
