@@ -63,9 +63,15 @@ SynthOptions tiny() {
 
 TEST_F(Synth, PresetsHaveThePublishedParameterCounts) {
   const std::map<std::string, std::pair<int64_t, int64_t>> wanted{
-      {"350m", {354'483'968, 4608}},     {"700m", {742'489'344, 6912}},
-      {"1.2b", {1'170'340'608, 8192}},   {"2.6b", {2'569'272'320, 10752}},
-      {"2.5-230m", {229'693'184, 2560}}, {"2.5-2.6b", {2'697'198'592, 10752}},
+      {"350m", {354'483'968, 4608}},
+      {"700m", {742'489'344, 6912}},
+      {"1.2b", {1'170'340'608, 8192}},
+      {"2.6b", {2'569'272'320, 10752}},
+      {"2.5-230m", {229'693'184, 2560}},
+      {"2.5-2.6b", {2'697'198'592, 10752}},
+      {"8b-a1b", {8'339'930'560, 7168}},
+      {"2.5-8b-a1b", {8'467'856'832, 7168}},
+      {"24b-a2b", {23'843'661'440, 11776}},
   };
   EXPECT_EQ(synthPresets().size(), wanted.size() + 1);
   for (const auto &[name, numbers] : wanted) {
@@ -177,8 +183,17 @@ TEST_F(Synth, ErrorsLeaveNothingBehind) {
             std::string::npos);
   options = tiny();
   options.preset = "350m";
-  options.layers = 2;
+  options.hidden = 64;
   EXPECT_NE(message(options, "x").find("'tiny' only"), std::string::npos);
+  options = tiny();
+  options.preset = "350m";
+  options.layers = 99;
+  EXPECT_NE(message(options, "x").find("expected 1 to 16 layers"),
+            std::string::npos);
+  options.layers = 2;
+  options.experts = 8;
+  EXPECT_NE(message(options, "x").find("'350m' has no experts"),
+            std::string::npos);
   options = tiny();
   options.dtype = DType::I8;
   EXPECT_NE(message(options, "x").find("type I8"), std::string::npos);
