@@ -18,6 +18,7 @@ find_package(Halide 21.0 REQUIRED CONFIG COMPONENTS shared
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(fmt REQUIRED)
+find_package(SQLite3 REQUIRED)
 find_package(Threads REQUIRED)
 if(BUILD_TESTING)
   find_package(GTest REQUIRED)

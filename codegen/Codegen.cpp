@@ -20,10 +20,6 @@ namespace {
 
 using Bytes = llvm::SmallVector<char, 0>;
 
-/// Bump when the microkernels or their calling convention change: compiled
-/// kernels are cached by parameters, target and this number.
-constexpr int kernelVersion = 5;
-
 llvm::Expected<Bytes> readFile(llvm::StringRef path) {
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
                                             /*RequiresNullTerminator=*/false);
@@ -45,8 +41,7 @@ llvm::Expected<Bytes> compileKernel(const std::string &symbol,
           llvm::sys::fs::createTemporaryFile("lfmc", "o", path))
     return llvm::createStringError("temporary file: %s",
                                    error.message().c_str());
-  std::string message =
-      emitMicro(kernel, symbol, target, what, path.c_str());
+  std::string message = emitMicro(kernel, symbol, target, what, path.c_str());
   llvm::Expected<Bytes> bytes =
       message.empty() ? readFile(path)
                       : llvm::createStringError("kernel %s", message.c_str());
@@ -76,7 +71,7 @@ std::string cachePath(const CodegenOptions &options,
   uint64_t key = llvm::xxh3_64bits(
       (options.target->name + "\n" + options.target->halide + "\n" +
        options.target->cpu + "\n" + options.target->features + "\n" +
-       llvm::Twine(kernelVersion))
+       llvm::Twine(kernelVersion()))
           .str());
   llvm::SmallString<128> path(options.cacheDir);
   llvm::sys::path::append(path,
@@ -127,13 +122,10 @@ compileKernels(const MicroKernels &micros, const CodegenOptions &options,
   return objects;
 }
 
-} // namespace
-
+/// The objects of a lowered program, which come first, and its microkernels.
 llvm::Expected<std::vector<ObjectFile>>
-generateObjects(mlir::ModuleOp module, const CodegenOptions &options) {
-  MicroKernels micros;
-  mlir::OwningOpRef<mlir::ModuleOp> program =
-      lowerProgram(module, *options.target, options.modelName, micros);
+compileAll(mlir::OwningOpRef<mlir::ModuleOp> program, llvm::StringRef name,
+           const MicroKernels &micros, const CodegenOptions &options) {
   if (!program)
     return llvm::createStringError("lowering the program failed");
   llvm::Expected<Bytes> code =
@@ -143,8 +135,31 @@ generateObjects(mlir::ModuleOp module, const CodegenOptions &options) {
   llvm::Expected<std::vector<ObjectFile>> objects =
       compileKernels(micros, options, halide::Emit::Object);
   if (objects)
-    objects->insert(objects->begin(), {"program.o", std::move(*code)});
+    objects->insert(objects->begin(), {name.str(), std::move(*code)});
   return objects;
+}
+
+} // namespace
+
+// Bump when the microkernels or their calling convention change.
+int kernelVersion() { return 5; }
+
+llvm::Expected<std::vector<ObjectFile>>
+generateObjects(mlir::ModuleOp module, const CodegenOptions &options) {
+  MicroKernels micros;
+  auto program =
+      lowerProgram(module, *options.target, options.modelName, micros);
+  return compileAll(std::move(program), "program.o", micros, options);
+}
+
+llvm::Expected<std::vector<ObjectFile>>
+generateKernel(kernel::DeclOp decl, unsigned pointers,
+               const CodegenOptions &options) {
+  MicroKernels micros;
+  auto kernel =
+      lowerKernel(decl, pointers, *options.target, options.modelName, micros);
+  return compileAll(std::move(kernel), options.modelName + ".o", micros,
+                    options);
 }
 
 llvm::Expected<std::string> generateText(mlir::ModuleOp module,

@@ -4,8 +4,9 @@
 #ifndef LFMC_CODEGEN_CODEGEN_H
 #define LFMC_CODEGEN_CODEGEN_H
 
-#include "targets/Target.h"
+#include "dialects/kernel/Kernel.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "targets/Target.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Error.h"
 
@@ -23,9 +24,10 @@ struct ObjectFile {
 
 struct CodegenOptions {
   const Target *target = nullptr;
-  std::string modelName;  ///< prefix of the entry symbols NAME_decode, NAME_prefill, NAME_head
-  std::string cacheDir;   ///< compiled kernels by content; empty: no cache
-  unsigned jobs = 0;      ///< 0: all cores
+  std::string modelName; ///< prefix of the entry symbols NAME_decode,
+                         ///< NAME_prefill, NAME_head
+  std::string cacheDir;  ///< compiled kernels by content; empty: no cache
+  unsigned jobs = 0;     ///< 0: all cores
   /// Called with (done, total) as kernels finish, from any thread.
   std::function<void(unsigned, unsigned)> progress;
 };
@@ -34,6 +36,15 @@ struct CodegenOptions {
 /// entries of runtime/include/lfm/program.h) and its kernels.
 llvm::Expected<std::vector<ObjectFile>> generateObjects(mlir::ModuleOp module,
                                                         const CodegenOptions &);
+
+/// Compiles one kernel: function `options.modelName` (see MacroBuilder.h) with
+/// `pointers` operands, and its microkernels.
+llvm::Expected<std::vector<ObjectFile>>
+generateKernel(kernel::DeclOp decl, unsigned pointers, const CodegenOptions &);
+
+/// Changes when generated kernels or their calling convention do: compiled
+/// kernels are cached, and tuning records kept, by this number.
+int kernelVersion();
 
 /// The same as text for `lfmc compile --emit llvm|asm|halide-stmt`.
 enum class TextKind { Llvm, Assembly, HalideStmt };

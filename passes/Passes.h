@@ -15,8 +15,14 @@
 
 namespace lfmc {
 
+class Tuner;
+
 #define GEN_PASS_DECL
 #include "passes/Passes.h.inc"
+
+/// lfmc-select-kernels with a tuner, which must outlive the pass; null: none.
+std::unique_ptr<mlir::Pass>
+createSelectKernels(const SelectKernelsOptions &options, const Tuner *tuner);
 
 /// Registers every pass of Passes.td and the pipelines of Pipeline.h with
 /// MLIR's global registry, for the command lines of lfmc-opt and lfmc-reduce.

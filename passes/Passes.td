@@ -171,7 +171,10 @@ def SelectKernels : Pass<"lfmc-select-kernels", "::mlir::ModuleOp"> {
                         "machine to choose for, as listed by lfmc targets">,
                  Option<"pinned", "pinned", "bool", /*default=*/"false",
                         "weights keep the layouts that they have: another "
-                        "target chose them and reads the same file">];
+                        "target chose them and reads the same file">,
+                 Option<"records", "records", "std::string", /*default=*/"\"\"",
+                        "file of tuning records, one JSON object a line, for the "
+                        "processor and version of the first">];
   let dependentDialects = ["::lfmc::kernel::KernelDialect",
                            "::lfmc::lfm2::Lfm2Dialect",
                            "::mlir::arith::ArithDialect",

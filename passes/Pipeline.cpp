@@ -34,11 +34,11 @@ void lfmc::buildQuantization(OpPassManager &pm,
 }
 
 void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target,
-                               bool pinned) {
+                               bool pinned, const Tuner *tuner) {
   SelectKernelsOptions options;
   options.target = target.str();
   options.pinned = pinned;
-  pm.addPass(createSelectKernels(options));
+  pm.addPass(createSelectKernels(options, tuner));
   pm.addPass(createCSEPass());
   pm.addPass(createSymbolDCEPass());
   pm.addPass(createAssignOffsets());

@@ -15,6 +15,8 @@ class OpPassManager;
 
 namespace lfmc {
 
+class Tuner;
+
 /// Adds the passes from freshly imported IR to IR ready for kernel selection.
 /// Anchored on builtin.module; lfm2 dialect in, lfm2 dialect out. The program
 /// computes the same numbers up to the order of f32 roundings, keeps its
@@ -33,9 +35,10 @@ void buildQuantization(mlir::OpPassManager &pm,
 /// Adds the passes from there to a planned program: kernels and layouts for
 /// `target` (a name of targets/Target.h), offsets, buffers and phases.
 /// `pinned`: weights have the layouts that another target's run has chosen.
-/// Registered as the pipeline `lfmc-kernel` (target: the host).
+/// Registered as the pipeline `lfmc-kernel` (target: the host). `tuner` must
+/// outlive the pipeline; null: presets.
 void buildKernelPipeline(mlir::OpPassManager &pm, llvm::StringRef target,
-                         bool pinned = false);
+                         bool pinned = false, const Tuner *tuner = nullptr);
 
 } // namespace lfmc
 

@@ -30,6 +30,10 @@ struct KernelParams {
     list.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(value)));
     return *this;
   }
+  /// A tuned value; `preset` is what the generator takes by itself.
+  KernelParams &addUnless(int64_t preset, llvm::StringRef name, int64_t value) {
+    return value == preset ? *this : add(name, value);
+  }
   Kernel kernel(llvm::StringRef generator, int64_t fixed, int64_t tokens,
                 lfm2::PanelsAttr layout = {}) {
     return {generator, std::move(list),
@@ -45,6 +49,35 @@ inline int64_t dividingPowerOfTwo(int64_t n, int64_t limit) {
     r /= 2;
   return r;
 }
+
+/// Powers of two times `step`, up to `limit`, that divide `n`.
+inline std::vector<int64_t> dividingMultiples(int64_t n, int64_t step,
+                                              int64_t limit) {
+  std::vector<int64_t> values;
+  for (int64_t r = step; r <= limit; r *= 2)
+    if (n % r == 0)
+      values.push_back(r);
+  return values;
+}
+
+inline constexpr uint8_t usedByOne = uint8_t(Phase::One),
+                         usedByMany = uint8_t(Phase::Many),
+                         usedByBoth = usedByOne | usedByMany;
+
+/// Space::kernel of a linear: shape, format, and what is done to the sums.
+std::string linearName(lfm2::LinearOp linear);
+
+/// Rows that a kernel of each phase takes at a time, of a panel of `rows`; by
+/// itself `most` at most.
+void addTileRows(Space &space, const Target &target, int64_t rows,
+                 int64_t most);
+
+/// Those that `choice` means.
+int64_t tileRows(const Choice &choice, bool one);
+
+/// `tuner`'s choice; the preset where the weight has a layout already, by
+/// another target or kernel, and the choice is for another one.
+Choice chosenFor(lfm2::LinearOp linear, const Space &space, const Tuner *tuner);
 
 inline lfm2::StoredAttr stored(mlir::Value weight) {
   return mlir::dyn_cast_if_present<lfm2::StoredAttr>(
@@ -75,8 +108,8 @@ std::optional<Kernel> route(mlir::Operation *op, const Target &target);
 std::optional<Kernel> experts(mlir::Operation *op, const Target &target);
 
 /// Providers of QuantizedKernels.cpp.
-std::optional<Kernel> linearQuantized(mlir::Operation *op,
-                                      const Target &target);
+std::optional<Kernel> linearQuantized(mlir::Operation *op, const Target &target,
+                                      const Tuner *tuner);
 std::optional<Kernel> embedQuantized(mlir::Operation *op, const Target &target);
 std::optional<Kernel> quantizeRows(mlir::Operation *op, const Target &target);
 

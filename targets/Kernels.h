@@ -9,6 +9,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lfm2/Lfm2.h"
 #include "targets/Target.h"
+#include "targets/Tuning.h"
 
 #include <memory>
 #include <optional>
@@ -29,12 +30,33 @@ struct Kernel {
   mlir::RankedTensorType parts = {};
 };
 
-using KernelProvider = std::optional<Kernel> (*)(mlir::Operation *op,
-                                                 const Target &target);
+/// A provider; one whose kernel has parameters to tune asks `tuner`, which may
+/// be null, for its choice.
+class KernelProvider {
+public:
+  using Plain = std::optional<Kernel> (*)(mlir::Operation *, const Target &);
+  using Tuned = std::optional<Kernel> (*)(mlir::Operation *, const Target &,
+                                          const Tuner *);
+  KernelProvider(Plain plain) : plain(plain) {}
+  KernelProvider(Tuned tuned) : tuned(tuned) {}
+
+  std::optional<Kernel> operator()(mlir::Operation *op, const Target &target,
+                                   const Tuner *tuner) const {
+    return plain ? plain(op, target) : tuned(op, target, tuner);
+  }
+
+private:
+  Plain plain = nullptr;
+  Tuned tuned = nullptr;
+};
 
 /// The providers of `target`, best first. The caller falls back to the linalg
 /// expansion when none matches.
 llvm::ArrayRef<KernelProvider> kernelProviders(const Target &target);
+
+/// The answer of the first provider that takes `op`.
+std::optional<Kernel> kernelFor(mlir::Operation *op, const Target &target,
+                                const Tuner *tuner = nullptr);
 
 /// Positions side by side in a K cache: scores of that many keys are computed
 /// together, without horizontal sums. V caches have one.

@@ -79,6 +79,46 @@ Tile tileOf(const Target &target, lfm2::StoredKind kind) {
   return {1, target.vectorLanes >= 8 ? 12 : 4};
 }
 
+/// Rows of a panel and tokens of a tile are the registers; chunks and blocks of
+/// tokens the caches; distances how far ahead weights are asked for.
+Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
+                  int64_t rows, int64_t most) {
+  auto type = cast<RankedTensorType>(linear.getWeight().getType());
+  int64_t n = type.getDimSize(0), lanes = target.vectorLanes;
+  int64_t half = linear.getActivation() == lfm2::Activation::Swiglu ? 2 : 1;
+  const bool tiles = target.cpuFeatures & LFM_CPU_AMX_INT8; // of fixed shape
+  std::vector<int64_t> panelRows;
+  if (!tiles)
+    for (int64_t value :
+         dividingMultiples(n / half, lanes / half, 4 * lanes / half))
+      panelRows.push_back(value * half);
+  Space space;
+  space.kernel = linearName(linear);
+  space.add("rows", panelRows, rows, usedByBoth);
+  addTileRows(space, target, rows, most);
+  space.add("one.chunk_kib", {16, 32, 64, 128, 256}, 64, usedByOne);
+  space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
+            usedByOne);
+  space.add("many.tokens",
+            tiles ? std::vector<int64_t>{32, 64, 128}
+                  : std::vector<int64_t>{4, 6, 8, 10, 12, 16, 24},
+            tile.tokens, usedByMany);
+  space.add("many.cache_kib",
+            {target.l2Bytes >> 13, target.l2Bytes >> 12, target.l2Bytes >> 11,
+             target.l2Bytes >> 10},
+            target.l2Bytes >> 11, usedByMany);
+  space.add("many.chunk_rows", {32, 64, 128, 256, 512}, 128, usedByMany);
+  space.add("many.prefetch", {0, 2048, 8192}, 8192, usedByMany);
+  space.allowed = [=](const Choice &c) {
+    // Sums that are far more than the registers only ever lose.
+    return tiles || c.at("many.tokens") *
+                            std::min(c.at("rows"), c.at("many.tile_rows")) /
+                            lanes <=
+                        target.vectorRegisters * 3 / 2;
+  };
+  return space;
+}
+
 } // namespace
 
 LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind) {
@@ -86,7 +126,8 @@ LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind) {
   return {tile.vectors * target.vectorLanes, tile.tokens, 1};
 }
 
-std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
+std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
+                                      const Tuner *tuner) {
   auto linear = dyn_cast<lfm2::LinearOp>(op);
   if (!linear || !stored(linear.getWeight()) ||
       !isa_and_nonnull<lfm2::QuantizedAttr>(
@@ -104,10 +145,14 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
+  Choice choice =
+      chosenFor(linear, linearSpace(linear, target, tile, rows, most), tuner);
+  rows = choice["rows"];
+  layout = lfm2::PanelsAttr::get(op->getContext(), rows, dotDepth, swiglu);
   KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", dotDepth);
-  if (rows > most)
-    params.add("tile_rows", dividingPowerOfTwo(rows, most));
+  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
+  params.addUnless(rows, "tile_rows", tileRows(choice, one));
   params.add("wtype", int64_t(encoding.getKind()))
       .add("block_bytes", encoding.getBytes(encoding.getBlock()));
   params.add("block", encoding.getBlock()).add("swiglu", int64_t(swiglu));
@@ -116,10 +161,12 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   if (linear.getResidual())
     params.add("res_stride", rowStride(linear.getResidual()));
   int64_t panels = n / rows;
-  if (cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1) {
+  if (one) {
     // Chunks of at least 64 KiB, so that a ticket costs nothing beside them.
     int64_t bytes = encoding.getBytes(rows * k);
-    int64_t perChunk = std::max<int64_t>(1, (64 << 10) / bytes);
+    int64_t perChunk =
+        std::max<int64_t>(1, (choice["one.chunk_kib"] << 10) / bytes);
+    params.addUnless(8192, "prefetch", choice["one.prefetch"]);
     params.add("tokens", int64_t(1)).add("panels", int64_t(1));
     params.add("per_chunk", perChunk).add("chunk_bytes", perChunk * bytes);
     return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0,
@@ -127,12 +174,15 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target) {
   }
   // A block of tokens stays in half of L2 while the panels of a chunk pass; a
   // panel passes all of the block before the next one.
-  int64_t block = target.l2Bytes / 2 / (k + k / 4); // lfm2.quantized
-  block = std::max<int64_t>(1, block / tile.tokens) * tile.tokens;
-  int64_t perChunk = std::max<int64_t>(1, 128 / rows);
+  int64_t tokens = choice["many.tokens"];
+  int64_t block =
+      (choice["many.cache_kib"] << 10) / (k + k / 4); // lfm2.quantized
+  block = std::max<int64_t>(1, block / tokens) * tokens;
+  int64_t perChunk = std::max<int64_t>(1, choice["many.chunk_rows"] / rows);
+  params.addUnless(8192, "prefetch", choice["many.prefetch"]);
   if (inQuads(linear.getX(), target))
     params.add("quads", int64_t(1));
-  params.add("tokens", tile.tokens).add("k_block", k);
+  params.add("tokens", tokens).add("k_block", k);
   params.add("token_block", block).add("per_chunk", perChunk);
   return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
 }

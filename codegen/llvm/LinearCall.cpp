@@ -10,7 +10,9 @@ LinearCall::LinearCall(const DeclParams &params)
       wtype(params["wtype"]), xtype(params["xtype"]),
       tileRows(params["tile_rows"]), block(params["block"]),
       blockBytes(params["block_bytes"]), swiglu(params["swiglu"]),
-      dot(params["dot"]), quads(params["quads"]) {}
+      dot(params["dot"]), quads(params["quads"]),
+      prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
+                                      : std::nullopt) {}
 
 int64_t LinearCall::panelBytes() const {
   return block ? rows * (k / block) * blockBytes
@@ -44,6 +46,8 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   micro.ints["y_stride"] = one ? o.panels * columns() : o.yStride;
   if (tileRows)
     micro.ints["tile_rows"] = tileRows;
+  if (prefetch)
+    micro.ints["prefetch"] = *prefetch;
   if (block) {
     micro.ints["block"] = block;
     micro.ints["depth"] = depth;

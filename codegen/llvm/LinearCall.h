@@ -11,13 +11,15 @@ namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
 /// (rows, k, depth, wtype, xtype, dot, quads, tile_rows, block, block_bytes,
-/// swiglu).
+/// swiglu, prefetch).
 class LinearCall {
 public:
   explicit LinearCall(const DeclParams &params);
 
   const int64_t rows, k, depth, wtype, xtype, tileRows, block, blockBytes;
   const bool swiglu, dot, quads;
+  /// Bytes ahead of the weights; unset: the microkernel's own.
+  const std::optional<int64_t> prefetch;
 
   /// Columns of y that a panel gives.
   int64_t columns() const { return swiglu ? rows / 2 : rows; }

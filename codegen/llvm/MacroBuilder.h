@@ -129,6 +129,7 @@ public:
     auto value = params.getAs<mlir::IntegerAttr>(name);
     return value ? value.getInt() : 0;
   }
+  bool has(llvm::StringRef name) const { return params.contains(name); }
   double real(llvm::StringRef name) const {
     auto value = params.getAs<mlir::FloatAttr>(name);
     return value ? value.getValueAsDouble() : 0;

@@ -264,14 +264,57 @@ void EntryBuilder::build(StringRef symbol) {
   m.finishFunction();
 }
 
+LogicalResult buildMacro(MacroBuilder &builder, kernel::DeclOp decl,
+                         StringRef name, unsigned pointers) {
+  Generator generator = generatorOf(decl.getGenerator());
+  if (!generator)
+    return decl.emitOpError("has no generator '") << decl.getGenerator() << "'";
+  SmallVector<Value> arguments = builder.beginMacro(name, pointers);
+  generator(builder, DeclParams(decl),
+            {ArrayRef(arguments).take_front(pointers), arguments[pointers],
+             arguments[pointers + 1], arguments[pointers + 2]});
+  builder.finishFunction();
+  // One symbol a kernel in profiles.
+  builder.out.lookupSymbol<LLVM::LLVMFuncOp>(name).setNoInline(true);
+  return success();
+}
+
+OwningOpRef<ModuleOp> emptyModule(ModuleOp module) {
+  module.getContext()
+      ->loadDialect<LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect>();
+  return ModuleOp::create(module.getLoc());
+}
+
+LogicalResult toLlvmDialect(ModuleOp module) {
+  PassManager pm(module.getContext());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  return pm.run(module);
+}
+
 } // namespace
+
+OwningOpRef<ModuleOp> lowerKernel(kernel::DeclOp decl, unsigned pointers,
+                                  const Target &target, StringRef symbol,
+                                  MicroKernels &micros) {
+  auto out = emptyModule(decl->getParentOfType<ModuleOp>());
+  MacroBuilder builder(*out, target, micros);
+  builder.loc = decl.getLoc();
+  if (failed(buildMacro(builder, decl, symbol, pointers)))
+    return {};
+  auto function = out->lookupSymbol<LLVM::LLVMFuncOp>(symbol);
+  function.setLinkage(LLVM::Linkage::External);
+  if (failed(toLlvmDialect(*out)))
+    return {};
+  return out;
+}
 
 OwningOpRef<ModuleOp> lowerProgram(ModuleOp module, const Target &target,
                                    StringRef modelName, MicroKernels &micros) {
-  MLIRContext *context = module.getContext();
-  context
-      ->loadDialect<LLVM::LLVMDialect, scf::SCFDialect, arith::ArithDialect>();
-  OwningOpRef<ModuleOp> out = ModuleOp::create(module.getLoc());
+  auto out = emptyModule(module);
   MacroBuilder builder(*out, target, micros);
 
   llvm::StringMap<unsigned> pointers; // operands of each declaration
@@ -288,20 +331,9 @@ OwningOpRef<ModuleOp> lowerProgram(ModuleOp module, const Target &target,
         return {};
       continue;
     }
-    Generator generator = generatorOf(decl.getGenerator());
-    if (!generator) {
-      decl.emitOpError("has no generator '") << decl.getGenerator() << "'";
+    if (failed(buildMacro(builder, decl, name,
+                          pointers.lookup(decl.getSymName()))))
       return {};
-    }
-    unsigned count = pointers.lookup(decl.getSymName());
-    SmallVector<Value> arguments = builder.beginMacro(name, count);
-    generator(builder, DeclParams(decl),
-              {ArrayRef(arguments).take_front(count), arguments[count],
-               arguments[count + 1], arguments[count + 2]});
-    builder.finishFunction();
-    // One symbol a kernel in profiles.
-    auto function = out->lookupSymbol<LLVM::LLVMFuncOp>(name);
-    function.setNoInline(true);
   }
   for (auto function : module.getOps<func::FuncOp>())
     if (!function.isPrivate()) {
@@ -310,13 +342,7 @@ OwningOpRef<ModuleOp> lowerProgram(ModuleOp module, const Target &target,
           .build((modelName + "_" + function.getSymName()).str());
     }
 
-  PassManager pm(context);
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  if (failed(pm.run(*out)))
+  if (failed(toLlvmDialect(*out)))
     return {};
   return out;
 }

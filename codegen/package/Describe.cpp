@@ -5,6 +5,7 @@
 #include "codegen/package/Driver.h"
 
 #include "runtime/include/lfm/tokenizer_format.h"
+#include "targets/Tuning.h"
 
 #include <fmt/format.h>
 
@@ -101,6 +102,12 @@ Json Compilation::manifest() const {
     consumeError(fileBytes.takeError());
   if (!options.mix.is_null())
     manifest["mix"] = options.mix;
+  if (options.tuning)
+    for (auto &[kernel, origin] : options.tuning->origins())
+      manifest["tuning"][kernel] =
+          origin == TuningTable::Origin::Device   ? "device"
+          : origin == TuningTable::Origin::Family ? "family"
+                                                  : "preset";
   manifest.update(programJson(*module));
   return manifest;
 }

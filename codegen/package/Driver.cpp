@@ -7,7 +7,7 @@
 #include "frontend/ImportLfm2.h"
 #include "frontend/Tokenizer.h"
 #include "passes/Pipeline.h"
-#include "runtime/include/lfm/tokenizer_format.h"
+#include "targets/Tuning.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -157,7 +157,8 @@ Error Compilation::lower() {
   for (Level &level : levels)
     level.module = module->clone();
   if (Error error = run([&](mlir::OpPassManager &passes) {
-        buildKernelPipeline(passes, machine->name);
+        buildKernelPipeline(passes, machine->name, /*pinned=*/false,
+                            options.tuning.get());
       }))
     return error;
   return lowerLevels();

@@ -22,6 +22,8 @@ class OpPassManager;
 
 namespace lfmc {
 
+class TuningTable;
+
 /// "lfmc 0.1.0".
 std::string compilerVersion();
 
@@ -37,6 +39,8 @@ struct CompileOptions {
   std::vector<std::string> quant;
   /// Rows that meet bf16 weights are rounded to bf16.
   bool bf16Rows = false;
+  /// Chooses among what kernels let be tuned; null: presets.
+  std::shared_ptr<const TuningTable> tuning;
   Json mix; ///< how `quant` was chosen, "mix" of NAME.json; null: by hand
   /// F32, F16 or Q8 of K and V; unset: F16 if quantized, else F32.
   std::optional<lfm2::StoredKind> cache;
@@ -96,6 +100,8 @@ public:
                            const Installation &installation);
 
   const std::string &name() const { return packageName; }
+  /// The program as it is.
+  mlir::ModuleOp ir() const { return *module; }
   /// The best level.
   const Target &target() const { return *machine; }
   /// "x86-64-v4", or "x86-64-v2, x86-64-v3, x86-64-v4".

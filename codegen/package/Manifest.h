@@ -4,7 +4,8 @@
 //
 // Keys: "lfmc" (version of this format), "name", "compiler", "model", "target",
 // "options", "checkpoint", "sizes", "weights_id", "weights", "states",
-// "kernels", "functions", "work", "files". Bytes and offsets are numbers of
+// "kernels", "functions", "work", "files"; "tuning": where the choice of each
+// kernel that can be tuned is from. Bytes and offsets are numbers of
 // bytes; shapes outermost dimension first.
 #ifndef LFMC_CODEGEN_PACKAGE_MANIFEST_H
 #define LFMC_CODEGEN_PACKAGE_MANIFEST_H

@@ -7,6 +7,7 @@
 #include "targets/Kernels.h"
 
 #include "llvm/ADT/MapVector.h"
+#include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
 
@@ -20,6 +21,8 @@ using lfm2::PanelsAttr;
 
 struct SelectKernels : impl::SelectKernelsBase<SelectKernels> {
   using SelectKernelsBase::SelectKernelsBase;
+  SelectKernels(const SelectKernelsOptions &options, const Tuner *tuner)
+      : SelectKernelsBase(options), tuner(tuner) {}
 
   void runOnOperation() override;
 
@@ -32,8 +35,12 @@ private:
   void setLayout(lfm2::WeightOp weight, PanelsAttr layout);
   void setCacheLayouts();
 
+  llvm::Error readRecords();
+
   const Target *machine = nullptr;
-  DenseSet<Operation *> expanded; ///< ops that no provider may take
+  const Tuner *tuner = nullptr;             ///< given by the caller
+  std::shared_ptr<const TuningTable> table; ///< or read from a file
+  DenseSet<Operation *> expanded;           ///< ops that no provider may take
 };
 
 /// The ops that become calls: everything that computes on tokens.
@@ -47,10 +54,7 @@ bool computes(Operation *op) {
 std::optional<Kernel> SelectKernels::match(Operation *op) {
   if (expanded.contains(op))
     return {};
-  for (KernelProvider provider : kernelProviders(*machine))
-    if (std::optional<Kernel> kernel = provider(op, *machine))
-      return kernel;
-  return {};
+  return kernelFor(op, *machine, tuner ? tuner : table.get());
 }
 
 /// No f32 kernel has a norm prologue: the norm becomes a call of its own. For
@@ -194,6 +198,23 @@ LogicalResult SelectKernels::keepLayouts() {
   return failure(walk.wasInterrupted());
 }
 
+/// A file of records counts for the processor of its first one, so that a test
+/// means the same on every machine.
+llvm::Error SelectKernels::readRecords() {
+  auto file = llvm::MemoryBuffer::getFile(records);
+  if (!file)
+    return llvm::createStringError("cannot read %s: %s", records.c_str(),
+                                   file.getError().message().c_str());
+  llvm::Expected<std::vector<TuningRecord>> list =
+      parseRecords((*file)->getBuffer(), records);
+  if (!list)
+    return list.takeError();
+  if (!list->empty())
+    table = std::make_shared<TuningTable>(*list, *machine, list->front().cpu,
+                                          list->front().version);
+  return llvm::Error::success();
+}
+
 void SelectKernels::runOnOperation() {
   llvm::Expected<const Target *> found = findTarget(target);
   if (!found) {
@@ -201,6 +222,11 @@ void SelectKernels::runOnOperation() {
     return signalPassFailure();
   }
   machine = *found;
+  if (!records.empty())
+    if (llvm::Error error = readRecords()) {
+      emitError(getOperation().getLoc()) << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
   splitNorms();
   if (cachesMatch())
     setCacheLayouts();
@@ -234,4 +260,10 @@ void SelectKernels::runOnOperation() {
 }
 
 } // namespace
+
+std::unique_ptr<Pass> createSelectKernels(const SelectKernelsOptions &options,
+                                          const Tuner *tuner) {
+  return std::make_unique<SelectKernels>(options, tuner);
+}
+
 } // namespace lfmc

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/lfmc/Cache.h"
 
+#include "codegen/Codegen.h"
+#include "codegen/tune/Database.h"
 #include "frontend/Errors.h"
 #include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
@@ -81,6 +83,40 @@ Expected<std::string> checkpointFingerprint(StringRef directory) {
   return hex(xxh3_128bits(arrayRefFromStringRef(all)));
 }
 
+std::string tuningDatabasePath() {
+  if (auto given = sys::Process::GetEnv("LFMC_TUNING_DB"))
+    return *given;
+  return cacheDirectory() + "/tuning.sqlite";
+}
+
+Expected<std::shared_ptr<const TuningTable>> CompileFlags::tuning() const {
+  std::shared_ptr<const TuningTable> none;
+  if (tunedFor == "none")
+    return none;
+  auto levels = findTargets(target, isa);
+  if (!levels)
+    return levels.takeError();
+  const Target &machine = *levels->back(); // chooses the layouts
+  if (tunedFor == "auto" && !runsOnHost(machine))
+    return none;
+  Expected<std::vector<TuningRecord>> records =
+      parseRecords(shippedRecords(), "shipped records");
+  if (!records)
+    return records.takeError();
+  if (const std::string path = tuningDatabasePath(); sys::fs::exists(path)) {
+    Expected<tune::Database> database = tune::Database::open(path, true);
+    if (!database)
+      return database.takeError();
+    Expected<std::vector<TuningRecord>> own = database->records();
+    if (!own)
+      return own.takeError();
+    records->insert(records->end(), own->begin(), own->end());
+  }
+  return std::make_shared<const TuningTable>(
+      *records, machine, tunedFor == "auto" ? cpuModel() : tunedFor,
+      kernelVersion());
+}
+
 Expected<CompileOptions>
 CompileFlags::options(const std::string &checkpoint) const {
   CompileOptions options;
@@ -96,6 +132,10 @@ CompileFlags::options(const std::string &checkpoint) const {
   options.jobs = jobs;
   options.cacheDir = cacheDirectory() + "/kernels";
   options.remark = warn;
+  Expected<std::shared_ptr<const TuningTable>> table = tuning();
+  if (!table)
+    return table.takeError();
+  options.tuning = *table;
   if (!weights.empty()) {
     options.weights = lfm2::symbolizeStoredKind(weights);
     if (!options.weights)
@@ -140,10 +180,11 @@ static Expected<std::string> compileCached(const std::string &path,
     text = *contents;
   }
   std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", compilerVersion(),
-      *compiler, *fingerprint, names, flags.weights, flags.maxContext,
-      flags.maxPrefill, fmt::join(flags.quant, ","), flags.kvCache, text,
-      flags.calibrateTokens, flags.quantizer, flags.activations);
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
+      compilerVersion(), *compiler, *fingerprint, names, flags.weights,
+      flags.maxContext, flags.maxPrefill, fmt::join(flags.quant, ","),
+      flags.kvCache, text, flags.calibrateTokens, flags.quantizer,
+      flags.activations, options->tuning ? options->tuning->fingerprint() : "");
   std::string place =
       cacheDirectory() + "/packages/" +
       hex(xxh3_128bits(arrayRefFromStringRef(key))).substr(0, 24);

@@ -12,6 +12,9 @@ namespace lfmc::cli {
 /// $LFMC_CACHE_DIR, or else $XDG_CACHE_HOME/lfmc, or else ~/.cache/lfmc.
 std::string cacheDirectory();
 
+/// $LFMC_TUNING_DB, or else tuning.sqlite in the cache.
+std::string tuningDatabasePath();
+
 /// A hash of a checkpoint: of a GGUF file, or of a directory's configuration
 /// and tokenizer files and tensors. Files above 64 MiB count by size, time of
 /// change and samples.
@@ -28,7 +31,12 @@ struct CompileFlags {
   int64_t calibrateTokens = 0; ///< 0: what fits
   int64_t maxContext = 0, maxPrefill = 0;
   unsigned jobs = 0;
+  /// Processor whose tuning records count; auto: this one, if it runs the
+  /// target; none: no records.
+  std::string tunedFor = "auto";
 
+  /// Those of the database and those that lfmc brings along; null: none.
+  llvm::Expected<std::shared_ptr<const TuningTable>> tuning() const;
   /// The same for the compiler. Fails for an unknown weight format.
   llvm::Expected<CompileOptions> options(const std::string &checkpoint) const;
 };

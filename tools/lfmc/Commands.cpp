@@ -72,6 +72,7 @@ int run(int argc, char **argv) {
   addTokenize(app, action);
   addPredict(app, action);
   addTargets(app, action);
+  addTune(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {

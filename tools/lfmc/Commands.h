@@ -26,6 +26,7 @@ void addEval(CLI::App &app, Action &action);
 void addSynth(CLI::App &app, Action &action);
 void addTokenize(CLI::App &app, Action &action);
 void addTargets(CLI::App &app, Action &action);
+void addTune(CLI::App &app, Action &action);
 
 /// The whole program. Exit codes: 0 done, 1 failed (one line "lfmc: error: …"
 /// per problem on stderr), 2 wrong command line.

@@ -9,6 +9,7 @@
 
 #include "frontend/Errors.h"
 #include "frontend/SafeTensorsWriter.h"
+#include "targets/Tuning.h"
 
 #include "llvm/Support/raw_ostream.h"
 
@@ -70,6 +71,10 @@ void addCompileFlags(CLI::App &command, CompileFlags &flags, bool prefill) {
         .add_option("--prefill", flags.maxPrefill,
                     "tokens of a prompt that are read in one step (512)")
         ->check(CLI::PositiveNumber);
+  command.add_option(
+      "--tuned-for", flags.tunedFor,
+      "processor whose tuning records count, as lfmc tune names "
+      "it; auto: this one, if it runs the target; or none (auto)");
   command.add_option("--jobs,-j", flags.jobs, "threads of the compiler (all)");
 }
 
@@ -140,6 +145,20 @@ bool measures(const Flags &flags, const Compilation &compilation) {
          compilation.source().config().parameterCount() <= smallParameters;
 }
 
+// Which records decided, by kernels.
+std::string tuningSummary(const TuningTable &table) {
+  using Origin = TuningTable::Origin;
+  size_t counts[3] = {};
+  for (auto &[kernel, origin] : table.origins())
+    ++counts[size_t(origin)];
+  if (table.empty() || table.origins().empty())
+    return "";
+  return fmt::format("kernels: {} tuned for {}, {} for its family, {} preset\n",
+                     counts[size_t(Origin::Device)], table.cpu(),
+                     counts[size_t(Origin::Family)],
+                     counts[size_t(Origin::Preset)]);
+}
+
 Expected<int> compile(const Flags &flags) {
   auto start = std::chrono::steady_clock::now();
   if (flags.emit.empty() && flags.output.empty())
@@ -208,6 +227,8 @@ Expected<int> compile(const Flags &flags) {
         quantizerName(choice.kind).str(), choice.calibration->tokens,
         choice.calibration->text == "self" ? "its own"
                                            : choice.calibration->text);
+  if (options->tuning)
+    outs() << tuningSummary(*options->tuning);
   outs() << fmt::format("{}: package {} for {}{}, {:.1f} s\n", flags.output,
                         (*compilation)->name(), (*compilation)->targetNames(),
                         quantized, seconds);

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/tune/TestData.h"
+
+#include "codegen/pack/Plan.h"
+#include "frontend/Random.h"
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace lfmc::tune {
+namespace {
+
+/// Tokens after which the rows of x repeat: no tile is a multiple of it.
+constexpr int64_t distinctRows = 13;
+
+class DataBuilder {
+public:
+  DataBuilder(const LinearShape &linear, int64_t tokens,
+              const Kernel (&kernels)[2]);
+  std::vector<uint8_t> build(const MeasureOptions &options);
+
+private:
+  float uniform() { return float(int64_t(random() >> 40)) / (1 << 23) - 1; }
+  void makeRows();
+  void makeUnit(int index);
+  void addExpected(const std::vector<float> &values, int index);
+  std::vector<uint8_t> packed(int index, const pack::Panels &panels) const;
+  uint64_t append(const void *data, size_t bytes);
+
+  const LinearShape &linear;
+  const int64_t tokens, rows; ///< rows: distinct ones of x
+  const Kernel (&kernels)[2];
+  Xoshiro256 random{42};
+  pack::Blocks blocks;
+  pack::Format format = pack::Format::F32;
+  int64_t unit = 0, columns = 0; ///< rows of a unit, columns that they give
+  std::vector<uint8_t> x;        ///< as the kernel reads it
+  std::vector<float> xValues;    ///< [rows][k]
+  std::vector<float> units[2];   ///< [unit][k]
+  std::vector<float> bias[2];    ///< [unit]
+  std::vector<float> expected;   ///< [2][rows][columns]
+  double largest = 0;            ///< sum of the sizes of an output's terms
+  std::vector<uint8_t> file;
+};
+
+DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens,
+                         const Kernel (&kernels)[2])
+    : linear(linear), tokens(tokens), rows(std::min(tokens, distinctRows)),
+      kernels(kernels) {
+  mlir::MLIRContext *context = kernels[0].chunks.getContext();
+  blocks = pack::blocksOf(
+      lfm2::StoredAttr::get(context, linear.kind, linear.block, {}));
+  if (linear.kind == lfm2::StoredKind::BF16)
+    format = pack::Format::BF16;
+  if (linear.kind == lfm2::StoredKind::F16)
+    format = pack::Format::F16;
+  unit = 128;
+  for (const Kernel &kernel : kernels)
+    unit = std::max(unit, kernel.layout.getRows());
+  if (linear.n % unit)
+    unit = linear.n;
+  columns = linear.swiglu ? unit / 2 : unit;
+}
+
+void DataBuilder::makeRows() {
+  const int64_t k = linear.k;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!linear.block) {
+      for (int64_t i = 0; i < k; ++i)
+        xValues.push_back(uniform());
+      continue;
+    }
+    std::vector<int8_t> codes(k);
+    std::vector<float> scales(k / 32);
+    std::vector<int32_t> sums(k / 32);
+    for (float &scale : scales)
+      scale = (1.5f + uniform()) / 254;
+    for (int64_t i = 0; i < k; ++i) {
+      codes[i] = int8_t(int(random() % 255) - 127);
+      sums[i / 32] += codes[i];
+      xValues.push_back(codes[i] * scales[i / 32]);
+    }
+    auto add = [&](const void *data, size_t bytes) {
+      auto *begin = static_cast<const uint8_t *>(data);
+      x.insert(x.end(), begin, begin + bytes);
+    };
+    add(codes.data(), k);
+    add(scales.data(), scales.size() * 4);
+    add(sums.data(), sums.size() * 4);
+  }
+  if (!linear.block) {
+    x.resize(xValues.size() * 4);
+    std::memcpy(x.data(), xValues.data(), x.size());
+  }
+}
+
+static float siluOf(double x) { return float(x / (1 + std::exp(-x))); }
+
+void DataBuilder::addExpected(const std::vector<float> &values, int index) {
+  const int64_t k = linear.k;
+  auto dot = [&](int64_t token, int64_t row) {
+    double sum = linear.bias ? bias[index][row] : 0, size = 0;
+    const float *a = &xValues[token * k], *b = &values[row * k];
+    for (int64_t i = 0; i < k; ++i) {
+      const double term = double(a[i]) * b[i];
+      sum += term;
+      size += std::abs(term);
+    }
+    largest = std::max(largest, size);
+    return sum;
+  };
+  for (int64_t t = 0; t < rows; ++t)
+    for (int64_t c = 0; c < columns; ++c)
+      expected.push_back(linear.swiglu
+                             ? float(siluOf(dot(t, c)) * dot(t, columns + c))
+                             : float(dot(t, c)));
+}
+
+/// A unit of rows (with swiglu: gates, then ups), and what it gives.
+void DataBuilder::makeUnit(int index) {
+  const int64_t k = linear.k;
+  std::vector<float> &weights = units[index];
+  weights.resize(unit * k);
+  // Small enough that silu does not saturate everywhere.
+  const float scale = 2 / std::sqrt(float(k));
+  for (float &value : weights)
+    value = uniform() * scale;
+  for (int64_t i = 0; linear.bias && i < unit; ++i)
+    bias[index].push_back(uniform());
+  std::vector<float> values = weights;
+  if (linear.block) {
+    pack::roundRows(pack::NearestQuantizer(), values.data(), unit, k, blocks);
+  } else {
+    std::vector<uint8_t> stored(values.size() * 4);
+    auto *bytes = reinterpret_cast<uint8_t *>(values.data());
+    const auto count = int64_t(values.size());
+    pack::convert(pack::Format::F32, bytes, format, stored.data(), count);
+    pack::convert(format, stored.data(), pack::Format::F32, bytes, count);
+  }
+  addExpected(values, index);
+}
+
+std::vector<uint8_t> DataBuilder::packed(int index,
+                                         const pack::Panels &panels) const {
+  pack::Matrix matrix;
+  matrix.columns = linear.k;
+  matrix.pieces.push_back(
+      {reinterpret_cast<const uint8_t *>(units[index].data()), unit,
+       pack::Format::F32});
+  pack::Part whole{0, unit / panels.rows, 0, linear.k / panels.depth};
+  std::vector<uint8_t> bytes;
+  if (linear.block) {
+    bytes.resize(unit * blocks.bytes(linear.k));
+    pack::packQuantized(matrix, panels, blocks, pack::NearestQuantizer(), whole,
+                        bytes.data());
+  } else {
+    bytes.resize(unit * linear.k * pack::formatBytes(format));
+    pack::packPart(matrix, panels, format, whole, bytes.data());
+  }
+  return bytes;
+}
+
+uint64_t DataBuilder::append(const void *data, size_t bytes) {
+  file.resize((file.size() + 63) / 64 * 64);
+  const uint64_t at = file.size();
+  auto *begin = static_cast<const uint8_t *>(data);
+  file.insert(file.end(), begin, begin + bytes);
+  return at;
+}
+
+std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
+  makeRows();
+  makeUnit(0);
+  makeUnit(1);
+  lfm_job job = {};
+  std::memcpy(job.magic, LFM_JOB_MAGIC, sizeof job.magic);
+  job.tokens = tokens;
+  job.cold_bytes = options.coldBytes;
+  job.threads = options.threads;
+  job.limit_seconds = options.limitSeconds;
+  job.seconds = options.seconds;
+  // f32 sums of k terms; with swiglu a product of two of them.
+  job.tolerance = largest * 4e-6 * (linear.swiglu ? 4 : 1);
+  file.resize(sizeof job);
+  const uint64_t xAt = append(x.data(), x.size());
+  const uint64_t yAt = append(expected.data(), expected.size() * 4);
+  std::vector<float> biases = bias[0];
+  biases.insert(biases.end(), bias[1].begin(), bias[1].end());
+  const uint64_t biasAt = append(biases.data(), biases.size() * 4);
+  const uint64_t count = linear.n / unit;
+  for (int i = 0; i < 2; ++i) {
+    lfm_job_kernel &kernel = job.kernel[i];
+    const lfm2::PanelsAttr layout = kernels[i].layout;
+    const kernel::ChunksAttr chunks = kernels[i].chunks;
+    kernel.chunks = chunks.getFixed();
+    if (chunks.getTokens())
+      kernel.chunks *= (tokens + chunks.getTokens() - 1) / chunks.getTokens();
+    auto add = [&](uint32_t kind, uint32_t rows, uint64_t units, uint64_t bytes,
+                   uint64_t columns, uint64_t at) {
+      kernel.operand[kernel.operands++] = {kind,  rows,    units,
+                                           bytes, columns, at};
+    };
+    add(LFM_OPERAND_ROWS, uint32_t(rows), 1, x.size() / rows, 0, xAt);
+    if (i == 1 && layout == kernels[0].layout) {
+      kernel.operand[kernel.operands++] = job.kernel[0].operand[1];
+    } else {
+      const pack::Panels panels{layout.getRows(), layout.getDepth(),
+                                layout.getHalves()};
+      std::vector<uint8_t> a = packed(0, panels), b = packed(1, panels);
+      const uint64_t bytes = a.size();
+      a.insert(a.end(), b.begin(), b.end());
+      add(LFM_OPERAND_UNITS, 0, count, bytes, 0, append(a.data(), a.size()));
+    }
+    if (linear.bias)
+      add(LFM_OPERAND_GRID, 1, count, 0, unit, biasAt);
+    add(LFM_OPERAND_OUTPUT, uint32_t(rows), count, 0, columns, yAt);
+  }
+  job.bytes = file.size();
+  std::memcpy(file.data(), &job, sizeof job);
+  return std::move(file);
+}
+
+} // namespace
+
+std::vector<uint8_t> measuringJob(const LinearShape &linear,
+                                  const Kernel (&kernels)[2], int64_t tokens,
+                                  const MeasureOptions &options) {
+  return DataBuilder(linear, tokens, kernels).build(options);
+}
+
+} // namespace lfmc::tune

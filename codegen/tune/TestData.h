@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random operands of a linear and what it must give, computed plainly.
+#ifndef LFMC_CODEGEN_TUNE_TESTDATA_H
+#define LFMC_CODEGEN_TUNE_TESTDATA_H
+
+#include "codegen/tune/Problem.h"
+
+namespace lfmc::tune {
+
+/// The job file (measure/job.h) for two kernels of one linear, each with its
+/// layout of the weight; the values are the same on every machine. Of a
+/// weight, two units of rows are made and reused (job.h).
+std::vector<uint8_t> measuringJob(const LinearShape &linear,
+                                  const Kernel (&kernels)[2], int64_t tokens,
+                                  const MeasureOptions &options);
+
+} // namespace lfmc::tune
+
+#endif // LFMC_CODEGEN_TUNE_TESTDATA_H
