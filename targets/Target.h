@@ -36,6 +36,7 @@ struct Target {
   llvm::StringRef facts = {};
 
   bool isX86() const { return triple.starts_with("x86_64"); }
+  bool isHexagon() const { return triple.starts_with("hexagon"); }
   bool isArm64() const {
     return triple.starts_with("aarch64") || triple.starts_with("arm64");
   }

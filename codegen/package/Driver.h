@@ -91,8 +91,6 @@ public:
   /// and tensors live as long as this.
   llvm::Expected<std::vector<pack::PlannedWeight>> plan() const;
   const SafeTensors &tensors() const { return checkpoint->tensors(); }
-  /// The module; in the lfm2 dialect until lower().
-  mlir::ModuleOp lfm2() { return *module; }
   const Checkpoint &source() const { return *checkpoint; }
 
   /// Packs the weights and generates the code, side by side, and writes `path`.

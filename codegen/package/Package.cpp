@@ -128,7 +128,7 @@ static Error writeParts(StagedDirectory &directory, PackageContents &contents,
 Error writePackage(StagedDirectory &directory, PackageContents contents,
                    const Installation &installation) {
   const std::string name = contents.facts.name;
-  const bool npu = StringRef(contents.facts.target).starts_with("hexagon");
+  const bool npu = contents.target->isHexagon();
   if (Error error = (npu ? writeHexagonParts : writeParts)(directory, contents,
                                                            installation))
     return error;

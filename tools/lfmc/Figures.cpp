@@ -64,7 +64,7 @@ Expected<std::vector<float>> executorLogits(const CompileOptions &options,
   if (Error error = (*compilation)->optimise())
     return error;
   auto model = ReferenceModel::create(
-      (*compilation)->lfm2(),
+      (*compilation)->ir(),
       [&](lfm2::WeightOp weight, MutableArrayRef<float> values) {
         return readCheckpointWeight((*compilation)->source(), weight, values,
                                     options.quantizer);
