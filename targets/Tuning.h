@@ -89,6 +89,13 @@ std::string cpuModel();
 std::string cpuModelOf(llvm::StringRef cpuinfo); ///< of /proc/cpuinfo
 std::string cpuFamily(llvm::StringRef model);
 
+/// Calls `read` with each line of `text` that is not blank, until one fails:
+/// its message comes back behind "where:number: ".
+llvm::Error forEachLine(llvm::StringRef text, llvm::StringRef where,
+                        llvm::function_ref<llvm::Error(llvm::StringRef)> read);
+
+/// Reads a JSON object.
+llvm::Expected<TuningRecord> parseRecord(llvm::StringRef line);
 /// Reads records, one JSON object a line. Errors name `where` and the line.
 llvm::Expected<std::vector<TuningRecord>> parseRecords(llvm::StringRef text,
                                                        llvm::StringRef where);

@@ -34,8 +34,8 @@ std::string recordLine(const TuningRecord &record) {
   return line;
 }
 
-static bool parseRecord(const json::Value &value, TuningRecord &record,
-                        json::Path path) {
+static bool readRecord(const json::Value &value, TuningRecord &record,
+                       json::Path path) {
   json::ObjectMapper map(value, path);
   if (!map || !map.map("kernel", record.kernel) ||
       !map.map("target", record.target) ||
@@ -53,30 +53,48 @@ static bool parseRecord(const json::Value &value, TuningRecord &record,
   return false;
 }
 
+llvm::Error forEachLine(llvm::StringRef text, llvm::StringRef where,
+                        llvm::function_ref<llvm::Error(llvm::StringRef)> read) {
+  for (int number = 1; !text.empty(); ++number) {
+    auto [line, rest] = text.split('\n');
+    text = rest;
+    if (line.trim().empty())
+      continue;
+    if (llvm::Error error = read(line))
+      return llvm::createStringError("%s:%d: %s", where.str().c_str(), number,
+                                     llvm::toString(std::move(error)).c_str());
+  }
+  return llvm::Error::success();
+}
+
+llvm::Expected<TuningRecord> parseRecord(llvm::StringRef line) {
+  auto fail = [](llvm::Error error) {
+    return llvm::createStringError("expected a tuning record: %s",
+                                   llvm::toString(std::move(error)).c_str());
+  };
+  llvm::Expected<json::Value> value = json::parse(line);
+  if (!value)
+    return fail(value.takeError());
+  json::Path::Root root("record");
+  TuningRecord record;
+  if (!readRecord(*value, record, root))
+    return fail(root.getError());
+  return record;
+}
+
 llvm::Expected<std::vector<TuningRecord>> parseRecords(llvm::StringRef text,
                                                        llvm::StringRef where) {
   std::vector<TuningRecord> records;
-  int number = 0;
-  while (!text.empty()) {
-    auto [line, rest] = text.split('\n');
-    text = rest;
-    ++number;
-    if (line.trim().empty())
-      continue;
-    auto fail = [&](llvm::Error error) {
-      return llvm::createStringError("%s:%d: expected a tuning record: %s",
-                                     where.str().c_str(), number,
-                                     llvm::toString(std::move(error)).c_str());
-    };
-    llvm::Expected<json::Value> value = json::parse(line);
-    if (!value)
-      return fail(value.takeError());
-    json::Path::Root root("record");
-    TuningRecord record;
-    if (!parseRecord(*value, record, root))
-      return fail(root.getError());
-    records.push_back(std::move(record));
-  }
+  llvm::Error error =
+      forEachLine(text, where, [&](llvm::StringRef line) -> llvm::Error {
+        llvm::Expected<TuningRecord> record = parseRecord(line);
+        if (!record)
+          return record.takeError();
+        records.push_back(std::move(*record));
+        return llvm::Error::success();
+      });
+  if (error)
+    return error;
   return records;
 }
 

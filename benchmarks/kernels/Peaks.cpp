@@ -80,8 +80,17 @@ productsAmx(long rounds) {
   }
   _tile_release();
 }
+__attribute__((target("avx512bf16,avx512f"))) static void
+productsBf16(long rounds) {
+  const __m512bh pairs = (__m512bh)_mm512_set1_epi32(0x3f7f3f7f);
+  LFMC_CHAINS(__m512, _mm512_set1_ps, 0, 0,
+              _mm512_dpbf16_ps(a[i], pairs, (__m512bh)y))
+}
 
-static auto chainsOf(Level level, bool products) {
+static auto chainsOf(Level level, Arithmetic arithmetic) {
+  const bool products = arithmetic == Arithmetic::Int8;
+  if (arithmetic == Arithmetic::Bf16 && level >= Level::Vnni)
+    return productsBf16;
   switch (level) {
   case Level::V2:
     return products ? productsV2 : chainsV2;
@@ -99,38 +108,36 @@ static auto chainsOf(Level level, bool products) {
   return products ? productsVnni : chainsV4;
 }
 
-void runChains(Level level, bool products, long rounds) {
-  chainsOf(level, products)(rounds);
+void runChains(Level level, Arithmetic arithmetic, long rounds) {
+  chainsOf(level, arithmetic)(rounds);
 }
 
-int vectorLanes(Level level, bool products) {
-  if (level == Level::Amx && products)
+int products(Level level, Arithmetic arithmetic) {
+  if (level == Level::Amx && arithmetic == Arithmetic::Int8)
     return 16 * 16 * 64;
   const bool avx2 = level == Level::V3 || level == Level::V3Vnni;
-  int lanes = level == Level::V2 ? 4 : avx2 ? 8 : 16;
-  return products ? 4 * lanes : lanes;
+  const int lanes = level == Level::V2 ? 4 : avx2 ? 8 : 16;
+  return arithmetic == Arithmetic::Int8                           ? 4 * lanes
+         : arithmetic == Arithmetic::Bf16 && level >= Level::Vnni ? 2 * lanes
+                                                                  : lanes;
 }
 
-// Rounds of twelve chains per second.
-static double roundRate(Level level, bool products) {
-  const bool tiles = level == Level::Amx && products;
+// Products per second.
+static double productRate(Level level, Arithmetic arithmetic) {
+  const bool tiles = level == Level::Amx && arithmetic == Arithmetic::Int8;
   const long rounds = tiles ? 50000 : 1000000;
   double best = 0;
   for (int run = 0; run < 20; ++run) {
     double start = threadSeconds();
-    runChains(level, products, rounds);
+    runChains(level, arithmetic, rounds);
     best = std::max(best, rounds / (threadSeconds() - start));
   }
-  return best;
+  return best * 12 * products(level, arithmetic);
 }
 
-double flopPeak(Level level) {
-  return roundRate(level, false) * 12 * 2 * vectorLanes(level, false);
-}
+double flopPeak(Level level) { return 2 * productRate(level, Arithmetic::F32); }
 
-double productPeak(Level level) {
-  return roundRate(level, true) * 12 * vectorLanes(level, true);
-}
+double productPeak(Level level) { return productRate(level, Arithmetic::Int8); }
 
 double readPeak(const void *data, size_t bytes) {
   const char *start = static_cast<const char *>(data);

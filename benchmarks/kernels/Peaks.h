@@ -12,6 +12,10 @@ namespace lfmc::halide::bench {
 /// and V4 with 8-bit dot products, Amx has tiles besides.
 enum class Level { V2, V3, V3Vnni, V4, Vnni, Amx };
 
+/// What is multiplied: f32; pairs of bf16, added up in f32 (vdpbf16ps; Vnni and
+/// Amx only); or 8-bit integers.
+enum class Arithmetic { F32, Bf16, Int8 };
+
 /// f32 operations per second of one thread: fused multiply-adds (v3, v4) or
 /// separate multiplications and additions (v2) in registers. Best of several
 /// short runs, by thread CPU time.
@@ -23,13 +27,12 @@ double flopPeak(Level level);
 double productPeak(Level level);
 
 /// What the peaks above are made of, for callers that measure on their own:
-/// runs `rounds` rounds of twelve independent multiply-adds (products: of 8-bit
-/// products) on this thread; a round does vectorLanes() operations of two, or
-/// products, twelve times.
-void runChains(Level level, bool products, long rounds);
+/// runs `rounds` rounds of twelve independent multiply-adds on this thread; a
+/// round multiplies products() times twelve.
+void runChains(Level level, Arithmetic arithmetic, long rounds);
 
-/// f32 elements, or products of one instruction, of `level`.
-int vectorLanes(Level level, bool products);
+/// Products of one instruction.
+int products(Level level, Arithmetic arithmetic);
 
 /// Bytes per second at which one thread reads `bytes` of memory, by thread CPU
 /// time: best of several passes, sequential, with prefetch.

@@ -66,6 +66,26 @@ PackageFacts Compilation::facts() const {
   return facts;
 }
 
+/// What `lfmc tune PKG` reads: each kernel, where its choices come from, and
+/// its share of a decoded token's and of a prompt's cost.
+Json Compilation::tuningJson() const {
+  Json kernels = Json::array();
+  for (const tune::Task &task : tasks) {
+    auto origin = TuningTable::Origin::Preset;
+    if (options.tuning)
+      if (auto found = options.tuning->origins().find(task.kernel);
+          found != options.tuning->origins().end())
+        origin = found->second;
+    const char *from = origin == TuningTable::Origin::Device   ? "device"
+                       : origin == TuningTable::Origin::Family ? "family"
+                                                               : "preset";
+    kernels.push_back({{"kernel", task.kernel},
+                       {"from", from},
+                       {"share", Json::array({task.share[0], task.share[1]})}});
+  }
+  return kernels;
+}
+
 Json Compilation::manifest() const {
   const ModelConfig &config = checkpoint->config();
   uint64_t cacheBytes = 0;
@@ -102,12 +122,8 @@ Json Compilation::manifest() const {
     consumeError(fileBytes.takeError());
   if (!options.mix.is_null())
     manifest["mix"] = options.mix;
-  if (options.tuning)
-    for (auto &[kernel, origin] : options.tuning->origins())
-      manifest["tuning"][kernel] =
-          origin == TuningTable::Origin::Device   ? "device"
-          : origin == TuningTable::Origin::Family ? "family"
-                                                  : "preset";
+  if (!tasks.empty())
+    manifest["tuning"] = tuningJson();
   manifest.update(programJson(*module));
   return manifest;
 }

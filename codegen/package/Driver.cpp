@@ -154,6 +154,7 @@ Error Compilation::lower() {
   if (Error error = optimise())
     return error;
   work = workJson(*module);
+  tasks = tune::tasksOf(*module, *machine);
   for (Level &level : levels)
     level.module = module->clone();
   if (Error error = run([&](mlir::OpPassManager &passes) {

@@ -7,6 +7,7 @@
 #include "codegen/pack/Plan.h"
 #include "codegen/package/Package.h"
 #include "codegen/quantize/Calibration.h"
+#include "codegen/tune/Tasks.h"
 #include "dialects/lfm2/Lfm2.h"
 #include "frontend/Checkpoint.h"
 
@@ -120,6 +121,7 @@ private:
   llvm::Error lowerLevels();
   Json quantizationJson() const;
   Json levelsJson() const;
+  Json tuningJson() const;
   ProgramInfo programInfo(const PackedWeights &packed) const;
   llvm::Error generateLevels(CodegenOptions codegen,
                              std::vector<ObjectFile> &objects);
@@ -145,6 +147,7 @@ private:
   std::vector<Level> levels;
   int64_t maxContext = 0, maxPrefill = 0;
   Json work;
+  std::vector<tune::Task> tasks; // what can be tuned
   int64_t scaledChannels = 0; // sets of them
 };
 

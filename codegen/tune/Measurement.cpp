@@ -70,26 +70,22 @@ static Expected<Measurement> parseMeasurement(StringRef line) {
 
 Expected<TuningLines> parseLines(StringRef text, StringRef where) {
   TuningLines lines;
-  int number = 0;
-  while (!text.empty()) {
-    auto [line, rest] = text.split('\n');
-    text = rest;
-    ++number;
-    if (line.trim().empty())
-      continue;
-    const std::string place = fmt::format("{}:{}", where.str(), number);
+  Error error = forEachLine(text, where, [&](StringRef line) -> Error {
     if (line.contains("\"phase\"")) {
       Expected<Measurement> found = parseMeasurement(line);
       if (!found)
-        return makeError("{}: {}", place, toString(found.takeError()));
+        return found.takeError();
       lines.measurements.push_back(std::move(*found));
-      continue;
+      return Error::success();
     }
-    Expected<std::vector<TuningRecord>> record = parseRecords(line, where);
-    if (!record) // its own line number is 1
-      return makeError("{}: {}", place, toString(record.takeError()));
-    lines.records.push_back(std::move(record->front()));
-  }
+    Expected<TuningRecord> record = parseRecord(line);
+    if (!record)
+      return record.takeError();
+    lines.records.push_back(std::move(*record));
+    return Error::success();
+  });
+  if (error)
+    return error;
   return lines;
 }
 

@@ -33,45 +33,6 @@ struct Listener : Tuner {
 
 } // namespace
 
-Expected<LinearShape> LinearShape::parse(StringRef kernel) {
-  SmallVector<StringRef> words;
-  kernel.split(words, ' ');
-  LinearShape shape;
-  auto fail = [&] {
-    return makeError("expected a kernel like 'linear n=2048 k=2048 q4/32', "
-                     "found {}",
-                     inQuotes(kernel));
-  };
-  auto number = [](StringRef word, StringRef key, int64_t &value) {
-    return word.consume_front(key) && !word.getAsInteger(10, value) &&
-           value > 0 && value < (int64_t(1) << 31);
-  };
-  if (words.size() < 4 || words[0] != "linear" ||
-      !number(words[1], "n=", shape.n) || !number(words[2], "k=", shape.k))
-    return fail();
-  auto [kind, block] = words[3].split('/');
-  std::optional<lfm2::StoredKind> stored = lfm2::symbolizeStoredKind(kind);
-  if (!stored || (!block.empty() && !number(block, "", shape.block)))
-    return fail();
-  shape.kind = *stored;
-  for (StringRef word : ArrayRef(words).drop_front(4)) {
-    if (word != "swiglu" && word != "bias")
-      return fail();
-    (word == "bias" ? shape.bias : shape.swiglu) = true;
-  }
-  return shape;
-}
-
-double LinearShape::weightBytes() const {
-  const double bits = kind == lfm2::StoredKind::F32  ? 32
-                      : !block                       ? 16
-                      : kind == lfm2::StoredKind::Q8 ? 8
-                      : kind == lfm2::StoredKind::Q6 ? 6
-                                                     : 4;
-  const double scale = kind == lfm2::StoredKind::Q4M ? 32 : 16;
-  return products() * (bits + (block ? scale / block : 0)) / 8;
-}
-
 Problem::Problem(const LinearShape &linear, const Target &target)
     : linear(linear), target(target) {
   mlir::DialectRegistry registry;

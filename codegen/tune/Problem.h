@@ -6,6 +6,7 @@
 #define LFMC_CODEGEN_TUNE_PROBLEM_H
 
 #include "codegen/Codegen.h"
+#include "codegen/tune/Tasks.h"
 #include "codegen/tune/measure/job.h"
 #include "targets/Kernels.h"
 
@@ -13,19 +14,6 @@
 #include "mlir/IR/OwningOpRef.h"
 
 namespace lfmc::tune {
-
-/// What Space::kernel of a linear says.
-struct LinearShape {
-  int64_t n = 0, k = 0; ///< rows and columns of the weight
-  lfm2::StoredKind kind = lfm2::StoredKind::F32;
-  int64_t block = 0; ///< 0: not quantized
-  bool swiglu = false, bias = false;
-
-  /// Errors quote the name.
-  static llvm::Expected<LinearShape> parse(llvm::StringRef kernel);
-  double weightBytes() const;
-  double products() const { return double(n) * k; } ///< for one token
-};
 
 /// How a candidate is measured.
 struct MeasureOptions {

@@ -14,13 +14,6 @@
 
 namespace lfmc::tune {
 
-/// A weight's kernels, and what they cost.
-struct Task {
-  std::string kernel; ///< Space::kernel
-  /// Of the time of a decoded token and of a prompt's; 0: not run in that step.
-  double share[2] = {0, 0};
-};
-
 struct SessionOptions {
   StrategyKind strategy = StrategyKind::Guided;
   double budgetSeconds = 600;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/tune/Tasks.h"
 
-#include "codegen/tune/Problem.h"
+#include "frontend/Errors.h"
+#include "targets/Kernels.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
+
+using namespace llvm;
 
 namespace lfmc::tune {
 namespace {
@@ -18,6 +21,45 @@ struct Listener : Tuner {
 };
 
 } // namespace
+
+Expected<LinearShape> LinearShape::parse(StringRef kernel) {
+  SmallVector<StringRef> words;
+  kernel.split(words, ' ');
+  LinearShape shape;
+  auto fail = [&] {
+    return makeError("expected a kernel like 'linear n=2048 k=2048 q4/32', "
+                     "found {}",
+                     inQuotes(kernel));
+  };
+  auto number = [](StringRef word, StringRef key, int64_t &value) {
+    return word.consume_front(key) && !word.getAsInteger(10, value) &&
+           value > 0 && value < (int64_t(1) << 31);
+  };
+  if (words.size() < 4 || words[0] != "linear" ||
+      !number(words[1], "n=", shape.n) || !number(words[2], "k=", shape.k))
+    return fail();
+  auto [kind, block] = words[3].split('/');
+  std::optional<lfm2::StoredKind> stored = lfm2::symbolizeStoredKind(kind);
+  if (!stored || (!block.empty() && !number(block, "", shape.block)))
+    return fail();
+  shape.kind = *stored;
+  for (StringRef word : ArrayRef(words).drop_front(4)) {
+    if (word != "swiglu" && word != "bias")
+      return fail();
+    (word == "bias" ? shape.bias : shape.swiglu) = true;
+  }
+  return shape;
+}
+
+double LinearShape::weightBytes() const {
+  const double bits = kind == lfm2::StoredKind::F32  ? 32
+                      : !block                       ? 16
+                      : kind == lfm2::StoredKind::Q8 ? 8
+                      : kind == lfm2::StoredKind::Q6 ? 6
+                                                     : 4;
+  const double scale = kind == lfm2::StoredKind::Q4M ? 32 : 16;
+  return products() * (bits + (block ? scale / block : 0)) / 8;
+}
 
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
   std::vector<Task> tasks;
@@ -35,10 +77,10 @@ std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
     copy->destroy();
     if (listener.kernel.empty())
       return;
-    llvm::Expected<LinearShape> shape = LinearShape::parse(listener.kernel);
+    Expected<LinearShape> shape = LinearShape::parse(listener.kernel);
     if (!shape)
-      return llvm::consumeError(shape.takeError());
-    auto task = llvm::find_if(
+      return consumeError(shape.takeError());
+    auto task = find_if(
         tasks, [&](const Task &t) { return t.kernel == listener.kernel; });
     if (task == tasks.end())
       task = tasks.insert(task, Task{listener.kernel});
@@ -50,8 +92,10 @@ std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
     for (int p : {0, 1})
       if (total[p] > 0)
         task.share[p] /= total[p];
-  llvm::stable_sort(tasks, [](const Task &a, const Task &b) {
-    return a.share[0] + a.share[1] > b.share[0] + b.share[1];
+  sort(tasks, [](const Task &a, const Task &b) {
+    const double first = a.share[0] + a.share[1];
+    const double second = b.share[0] + b.share[1];
+    return first != second ? first > second : a.kernel < b.kernel;
   });
   return tasks;
 }

@@ -2,11 +2,36 @@
 #ifndef LFMC_CODEGEN_TUNE_TASKS_H
 #define LFMC_CODEGEN_TUNE_TASKS_H
 
-#include "codegen/tune/Session.h"
+#include "dialects/lfm2/Lfm2.h"
+#include "targets/Target.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <vector>
 
 namespace lfmc::tune {
+
+/// What Space::kernel of a linear says.
+struct LinearShape {
+  int64_t n = 0, k = 0; ///< rows and columns of the weight
+  lfm2::StoredKind kind = lfm2::StoredKind::F32;
+  int64_t block = 0; ///< 0: not quantized
+  bool swiglu = false, bias = false;
+
+  /// Errors quote the name.
+  static llvm::Expected<LinearShape> parse(llvm::StringRef kernel);
+  double weightBytes() const;
+  double products() const { return double(n) * k; } ///< for one token
+};
+
+/// A weight's kernels, and what they cost.
+struct Task {
+  std::string kernel; ///< Space::kernel
+  /// Of the time of a decoded token and of a prompt's; 0: not run in that step.
+  double share[2] = {0, 0};
+};
 
 /// The distinct kernels of a program before kernel selection that `target` lets
 /// be tuned, the costliest first. A decoded token costs the bytes of the

@@ -165,6 +165,37 @@ TEST_F(Tune, CompilesWithRecords) {
   EXPECT_EQ(a.out, b.out);
 }
 
+TEST_F(Tune, TakesAPackageForItsCheckpoint) {
+  const std::string flags = " --quant q4 --calibrate none --target x86-64-v3 ";
+  const std::string package = place("packaged").string();
+  Outcome compiled =
+      runLfmc("compile " + tiny() + flags + "-o " + package + " --name m");
+  ASSERT_EQ(compiled.code, 0) << compiled.err;
+  auto plan = [&](const std::string &model, const char *file) {
+    Outcome planned =
+        runLfmc("tune " + model + " --plan " + place(file).string());
+    EXPECT_EQ(planned.code, 0) << planned.err;
+    return readFile(place(file));
+  };
+  const std::string jobs = plan(package, "package.jsonl");
+  EXPECT_NE(jobs.find("q4/32 swiglu"), std::string::npos) << jobs;
+  EXPECT_EQ(jobs, plan(tiny() + flags, "checkpoint.jsonl"));
+  Outcome other = runLfmc("tune " + package + " --target x86-64-v2 --plan " +
+                          place("other.jsonl").string());
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.err.find("is a package for x86-64-v3: its kernels cannot be "
+                           "tuned for x86-64-v2"),
+            std::string::npos)
+      << other.err;
+  std::ofstream(place("packaged") / "m.json")
+      << R"({"lfmc": 1, "name": "m", "target": {"name": "x86-64-v3"}, "tuning": [3]})";
+  Outcome broken = runLfmc("tune " + package);
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_NE(broken.err.find("expected kernels in \"tuning\""),
+            std::string::npos)
+      << broken.err;
+}
+
 TEST_F(Tune, StopsAtCtrlCAndKeepsWhatItFound) {
   const std::string db = place("stopped.sqlite").string();
   Outcome stopped = shell(

@@ -248,7 +248,7 @@ Error Bench::run(const std::string &package) {
         if (options.roofline) {
           Expected<Roofline> created = Roofline::create(
               lfm_session_threads(session.get()), model.program->cpu_features,
-              WorkModel(model.manifest).quantized());
+              WorkModel(model.manifest).arithmetic());
           if (!created)
             return created.takeError();
           machine.emplace(std::move(*created));

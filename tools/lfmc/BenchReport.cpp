@@ -61,7 +61,7 @@ Json Bench::report() const {
   if (machine)
     json["roofline"] = {{"read_bytes_per_second", bandwidth.json()},
                         {"operations_per_second", arithmetic.json()},
-                        {"arithmetic", machine->arithmetic()}};
+                        {"arithmetic", machine->arithmeticName()}};
   return json;
 }
 
@@ -96,7 +96,7 @@ std::string Bench::table() const {
         ".. {:.0f})\n",
         bandwidth.median() / 1e9, bandwidth.lowest() / 1e9,
         bandwidth.highest() / 1e9, arithmetic.median() / 1e9,
-        machine->arithmetic(), arithmetic.lowest() / 1e9,
+        machine->arithmeticName(), arithmetic.lowest() / 1e9,
         arithmetic.highest() / 1e9);
   text += fmt::format("start    open {:.2f} ms, session {:.2f} ms\n",
                       1e3 * model.openSeconds, 1e3 * sessionSeconds);

@@ -94,7 +94,7 @@ using Level = halide::bench::Level;
 Level levelOf(uint32_t features) {
   if (features & LFM_CPU_AMX_INT8)
     return Level::Amx;
-  if (features & LFM_CPU_AVX512_ICELAKE)
+  if (features & (LFM_CPU_AVX512_ICELAKE | LFM_CPU_AVX512_BF16))
     return Level::Vnni;
   if (features & LFM_CPU_X86_V4)
     return Level::V4;
@@ -127,12 +127,12 @@ Roofline::Memory::~Memory() {
 }
 
 Expected<Roofline> Roofline::create(int threads, uint32_t cpuFeatures,
-                                    bool quantized, uint64_t bytes) {
+                                    Arithmetic arithmetic, uint64_t bytes) {
   constexpr uint64_t huge = 2 << 20;
   Roofline roofline;
   roofline.threads = threads;
   roofline.features = cpuFeatures;
-  roofline.quantized = quantized;
+  roofline.arithmetic = arithmetic;
   roofline.memory = std::make_unique<Memory>();
   Memory &memory = *roofline.memory;
   memory.share = alignTo(bytes / uint64_t(threads), huge);
@@ -177,9 +177,10 @@ double Roofline::readBandwidth() const {
 double Roofline::arithmeticPeak() const {
 #if defined(__x86_64__)
   Level level = levelOf(features);
-  int lanes = halide::bench::vectorLanes(level, quantized);
+  auto kind = halide::bench::Arithmetic(arithmetic);
+  int lanes = halide::bench::products(level, kind);
   auto work = [&](long rounds) {
-    halide::bench::runChains(level, quantized, rounds);
+    halide::bench::runChains(level, kind, rounds);
   };
 #else
   int lanes = 4;
@@ -195,11 +196,14 @@ double Roofline::arithmeticPeak() const {
   return best;
 }
 
-std::string Roofline::arithmetic() const {
+std::string Roofline::arithmeticName() const {
 #if defined(__x86_64__)
-  int bits = 32 * halide::bench::vectorLanes(levelOf(features), false);
-  return fmt::format("{}, {} bits",
-                     quantized ? "int8 dot product" : "f32 multiply-add", bits);
+  int bits = 32 * halide::bench::products(levelOf(features),
+                                          halide::bench::Arithmetic::F32);
+  const char *name = arithmetic == Arithmetic::Int8   ? "int8 dot product"
+                     : arithmetic == Arithmetic::Bf16 ? "bf16 dot product"
+                                                      : "f32 multiply-add";
+  return fmt::format("{}, {} bits", name, bits);
 #else
   return "f32 multiply-add, 128 bits";
 #endif

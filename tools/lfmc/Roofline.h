@@ -5,6 +5,8 @@
 #ifndef LFMC_TOOLS_LFMC_ROOFLINE_H
 #define LFMC_TOOLS_LFMC_ROOFLINE_H
 
+#include "tools/lfmc/Work.h"
+
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
@@ -18,11 +20,10 @@ namespace lfmc::cli {
 class Roofline {
 public:
   /// For a team of `threads` threads that run code which needs `cpuFeatures`
-  /// (LFM_CPU_*): f32 multiply-adds, or of 8-bit integers if `quantized`, with
-  /// that code's vectors. Bandwidth is that of `bytes` bytes, in huge pages
-  /// where the system gives them; they are held until the end.
+  /// (LFM_CPU_*), with that code's vectors. Bandwidth is that of `bytes` bytes,
+  /// in huge pages where the system gives them; they are held until the end.
   static llvm::Expected<Roofline> create(int threads, uint32_t cpuFeatures,
-                                         bool quantized,
+                                         Arithmetic arithmetic,
                                          uint64_t bytes = uint64_t(1) << 30);
 
   /// Bytes per second that the threads read together, each its own share of the
@@ -35,8 +36,9 @@ public:
   /// must follow it.
   double arithmeticPeak() const;
 
-  /// "f32 multiply-add, 512 bits", "int8 dot product, 256 bits".
-  std::string arithmetic() const;
+  /// "f32 multiply-add, 512 bits", "bf16 dot product, 512 bits", "int8 dot
+  /// product, 256 bits".
+  std::string arithmeticName() const;
 
 private:
   struct Memory {
@@ -48,7 +50,7 @@ private:
 
   int threads = 1;
   uint32_t features = 0;
-  bool quantized = false;
+  Arithmetic arithmetic = Arithmetic::F32;
   std::unique_ptr<Memory> memory;
 };
 

@@ -226,22 +226,45 @@ Expected<int> tuneTasks(const TuneFlags &flags, const Target &target,
   return stopping ? 130 : 0;
 }
 
-Expected<std::vector<tune::Task>> readTasks(const TuneFlags &flags,
-                                            const Target &target) {
-  Expected<CompileOptions> options = flags.compile.options(flags.model);
-  if (!options)
-    return options.takeError();
-  Expected<std::unique_ptr<Compilation>> compilation =
-      Compilation::open(*options);
-  if (!compilation)
-    return compilation.takeError();
-  if (Error error = (*compilation)->optimise())
-    return error;
-  std::vector<tune::Task> tasks = tune::tasksOf((*compilation)->ir(), target);
-  if (tasks.empty())
+/// What is tuned, and for which target.
+struct Subject {
+  const Target *target;
+  std::vector<tune::Task> tasks;
+};
+
+Expected<Subject> subjectOf(const TuneFlags &flags) {
+  Expected<const Target *> target = findTarget(flags.compile.target);
+  if (!target)
+    return target.takeError();
+  Subject subject{*target, {}};
+  if (isCheckpoint(flags.model)) {
+    Expected<CompileOptions> options = flags.compile.options(flags.model);
+    if (!options)
+      return options.takeError();
+    Expected<std::unique_ptr<Compilation>> compilation =
+        Compilation::open(*options);
+    if (!compilation)
+      return compilation.takeError();
+    if (Error error = (*compilation)->optimise())
+      return error;
+    subject.tasks = tune::tasksOf((*compilation)->ir(), **target);
+  } else {
+    Expected<PackageTasks> found = readPackageTasks(flags.model);
+    if (!found)
+      return found.takeError();
+    Expected<const Target *> own = findTarget(found->target);
+    if (!own)
+      return own.takeError();
+    if (flags.compile.target != "host" && *target != *own)
+      return makeError("{} is a package for {}: its kernels cannot be tuned "
+                       "for {}",
+                       flags.model, found->target, (*target)->name.str());
+    subject = {*own, std::move(found->tasks)};
+  }
+  if (subject.tasks.empty())
     return makeError("{} has no kernels that target {} lets be tuned",
-                     flags.model, target.name.str());
-  return tasks;
+                     flags.model, subject.target->name.str());
+  return subject;
 }
 
 /// --job FILE:NUMBER: one kernel of a plan into a file of its own.
@@ -292,17 +315,14 @@ Expected<int> tuneModel(TuneFlags flags) {
     return runJob(flags);
   if (flags.model.empty())
     return exchangeTuning(flags);
-  Expected<const Target *> target = findTarget(flags.compile.target);
-  if (!target)
-    return target.takeError();
-  Expected<std::vector<tune::Task>> tasks = readTasks(flags, **target);
-  if (!tasks)
-    return tasks.takeError();
+  Expected<Subject> subject = subjectOf(flags);
+  if (!subject)
+    return subject.takeError();
   if (flags.plan.empty())
-    return tuneTasks(flags, **target, *tasks);
+    return tuneTasks(flags, *subject->target, subject->tasks);
   std::vector<PlannedTask> planned;
-  for (const tune::Task &task : *tasks)
-    planned.push_back({(*target)->name.str(), task});
+  for (const tune::Task &task : subject->tasks)
+    planned.push_back({subject->target->name.str(), task});
   if (Error error = writePlan(flags, planned))
     return error;
   outs() << fmt::format("{}: {} jobs\n", flags.plan, planned.size());
@@ -316,7 +336,7 @@ void addTune(CLI::App &app, Action &action) {
   CLI::App *command = app.add_subcommand(
       "tune", "measure variants of a model's kernels and keep the best");
   command->add_option("model", flags->model,
-                      "checkpoint whose kernels are tuned");
+                      "checkpoint or package whose kernels are tuned");
   addCompileFlags(*command, flags->compile);
   command->add_option("--device", flags->device,
                       "where to measure: local, ssh:[user@]host, "

@@ -24,6 +24,31 @@ Error writePlan(const TuneFlags &flags, const std::vector<PlannedTask> &tasks) {
   return writeFileAtomically(flags.plan, text);
 }
 
+/// {"kernel", "share"} as plans and manifests have it; throws.
+static tune::Task taskOf(const Json &json) {
+  tune::Task task;
+  task.kernel = json.at("kernel");
+  for (size_t p : {0, 1})
+    task.share[p] = json.at("share").at(p);
+  return task;
+}
+
+Expected<PackageTasks> readPackageTasks(const std::string &path) {
+  Expected<Json> manifest = readManifest(path);
+  if (!manifest)
+    return manifest.takeError();
+  try {
+    PackageTasks found{manifest->at("target").at("name"), {}};
+    if (manifest->contains("tuning"))
+      for (const Json &kernel : manifest->at("tuning"))
+        found.tasks.push_back(taskOf(kernel));
+    return found;
+  } catch (const nlohmann::json::exception &error) {
+    return makeError("{}: expected kernels in \"tuning\" of the manifest: {}",
+                     path, jsonErrorText(error));
+  }
+}
+
 Expected<PlannedTask> readPlanned(const std::string &path, int number) {
   auto file = openRegularFile(path, 16 << 20);
   if (!file)
@@ -38,12 +63,7 @@ Expected<PlannedTask> readPlanned(const std::string &path, int number) {
   if (!json)
     return json.takeError();
   try {
-    PlannedTask planned;
-    planned.target = json->at("target");
-    planned.task.kernel = json->at("kernel");
-    for (size_t p : {0, 1})
-      planned.task.share[p] = json->at("share").at(p);
-    return planned;
+    return PlannedTask{json->at("target"), taskOf(*json)};
   } catch (const nlohmann::json::exception &error) {
     return makeError("{}: expected a job: {}", where, jsonErrorText(error));
   }

@@ -33,6 +33,13 @@ llvm::Error writePlan(const TuneFlags &flags,
 /// Line `number`, from 1, of the plan.
 llvm::Expected<PlannedTask> readPlanned(const std::string &path, int number);
 
+/// The kernels of a package, and the target that it is for.
+struct PackageTasks {
+  std::string target;
+  std::vector<tune::Task> tasks;
+};
+llvm::Expected<PackageTasks> readPackageTasks(const std::string &path);
+
 /// --import and --export: no model.
 llvm::Expected<int> exchangeTuning(const TuneFlags &flags);
 

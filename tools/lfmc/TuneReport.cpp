@@ -134,7 +134,7 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
         int(std::max(1u, flags.session.measure.threads
                              ? flags.session.measure.threads
                              : std::thread::hardware_concurrency())),
-        target.cpuFeatures, /*quantized=*/true, uint64_t(256) << 20);
+        target.cpuFeatures, Arithmetic::Int8, uint64_t(256) << 20);
     if (!roofline)
       return roofline.takeError();
     bandwidth = roofline->readBandwidth();

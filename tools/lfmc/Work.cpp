@@ -30,7 +30,11 @@ WorkModel::WorkModel(const Json &manifest) {
     std::string format = weight.at("format");
     (format.starts_with("q") ? packed : plain) += bytes;
   }
-  isQuantized = packed > plain;
+  const bool rounded =
+      manifest.at("options").value("activations", "") == "bf16";
+  kind = packed > plain ? Arithmetic::Int8
+         : rounded      ? Arithmetic::Bf16
+                        : Arithmetic::F32;
   bodyBytes = work.at("decode_weight_bytes").get<double>() - headBytes;
   for (const Json &state : manifest.at("states"))
     if (state.at("bytes_per_token") == 0)

@@ -8,6 +8,9 @@
 
 namespace lfmc::cli {
 
+/// What a program multiplies in its matrices.
+enum class Arithmetic { F32, Bf16, Int8 };
+
 /// Bytes read and written in memory, and arithmetic operations (a multiply-add
 /// counts two). Activations are not counted: they stay in caches.
 struct Work {
@@ -37,15 +40,15 @@ public:
   /// `tokens` tokens one by one, with logits.
   Work decode(int64_t tokens, int64_t depth) const;
 
-  /// Whether most of the matrices' bytes are quantized: the arithmetic is then
-  /// that of 8-bit integers.
-  bool quantized() const { return isQuantized; }
+  /// Int8 where most of the matrices' bytes are quantized, else Bf16 where the
+  /// rows are rounded to it.
+  Arithmetic arithmetic() const { return kind; }
 
 private:
   double bodyBytes, headBytes, cacheBytes, recurrentBytes;
   double tokenOperations, pairOperations, headOperations;
   int64_t maxPrefill;
-  bool isQuantized;
+  Arithmetic kind;
 };
 
 } // namespace lfmc::cli
