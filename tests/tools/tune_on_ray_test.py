@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """tools/tune_on_ray.py on a local cluster of two nodes, one of which has the
-device and is killed once. usage: tune_on_ray_test.py LFMC SCRIPT. Exits with 77
-(skipped) where ray is not installed."""
+device and is killed once. usage: tune_on_ray_test.py LFMC SCRIPT PYTHON: the
+interpreter that has ray, which scripts/test installs. Exits with 77 (skipped)
+where it is missing."""
 import os
 import pathlib
 import subprocess
@@ -13,7 +14,9 @@ try:
     import ray
     from ray.cluster_utils import Cluster
 except ImportError:
-    print("SKIPPED: ray is not installed: .deps/venv/bin/pip install ray")
+    if os.path.exists(sys.argv[3]) and os.path.abspath(sys.executable) != os.path.abspath(sys.argv[3]):
+        os.execv(sys.argv[3], [sys.argv[3], *sys.argv])
+    print("SKIPPED: ray is not installed: scripts/setup tests")
     sys.exit(77)
 
 
