@@ -87,6 +87,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   int64_t n = type.getDimSize(0), lanes = target.vectorLanes;
   int64_t half = linear.getActivation() == lfm2::Activation::Swiglu ? 2 : 1;
   const bool tiles = target.cpuFeatures & LFM_CPU_AMX_INT8; // of fixed shape
+  const bool quads = target.cpuFeatures & LFM_CPU_ARM_I8MM;
   std::vector<int64_t> panelRows;
   if (!tiles)
     for (int64_t value :
@@ -100,8 +101,9 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
             usedByOne);
   space.add("many.tokens",
-            tiles ? std::vector<int64_t>{32, 64, 128}
-                  : std::vector<int64_t>{4, 6, 8, 10, 12, 16, 24},
+            tiles   ? std::vector<int64_t>{32, 64, 128}
+            : quads ? std::vector<int64_t>{16, 32, 64, 128, 256}
+                    : std::vector<int64_t>{4, 6, 8, 10, 12, 16, 24},
             tile.tokens, usedByMany);
   space.add("many.cache_kib",
             {target.l2Bytes >> 13, target.l2Bytes >> 12, target.l2Bytes >> 11,
@@ -110,11 +112,12 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.add("many.chunk_rows", {32, 64, 128, 256, 512}, 128, usedByMany);
   space.add("many.prefetch", {0, 2048, 8192}, 8192, usedByMany);
   space.allowed = [=](const Choice &c) {
-    // Sums that are far more than the registers only ever lose.
-    return tiles || c.at("many.tokens") *
-                            std::min(c.at("rows"), c.at("many.tile_rows")) /
-                            lanes <=
-                        target.vectorRegisters * 3 / 2;
+    // Sums that are far more than the registers only ever lose, but for those
+    // that lie in memory.
+    return tiles || quads ||
+           c.at("many.tokens") *
+                   std::min(c.at("rows"), c.at("many.tile_rows")) / lanes <=
+               target.vectorRegisters * 3 / 2;
   };
   return space;
 }

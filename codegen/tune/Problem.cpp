@@ -22,6 +22,14 @@ struct Fixed : Tuner {
   Choice choose(const Space &) const override { return choice; }
 };
 
+/// Whether the kernel reads four tokens together
+/// (codegen/llvm/micro/ArmTile.h).
+bool inQuads(const Kernel &kernel) {
+  return llvm::any_of(kernel.params, [](const mlir::NamedAttribute &param) {
+    return param.getName() == "quads";
+  });
+}
+
 /// Keeps the space that it is asked about.
 struct Listener : Tuner {
   mutable std::optional<Space> seen;
@@ -89,12 +97,6 @@ Error Problem::build() {
       return makeError("target {} has no kernel to tune for this weight",
                        target.name.str());
   parameters = *listener.seen;
-  // smmla reads rows in quads, which measuring has no data for.
-  for (const mlir::NamedAttribute &param :
-       kernel(Phase::Many, parameters.preset()).params)
-    if (param.getName() == "quads")
-      return makeError("target {} reads rows in quads: they cannot be tuned",
-                       target.name.str());
   return Error::success();
 }
 
@@ -151,10 +153,13 @@ Problem::compile(Phase phase, const Choice &choice, StringRef symbol,
 
 std::vector<uint8_t> Problem::job(Phase phase, const Choice &choice,
                                   const MeasureOptions &options) {
-  const int64_t tokens = phase == Phase::One ? 1 : options.tokens;
   Kernel kernels[] = {kernel(phase, parameters.preset()),
                       kernel(phase, choice)};
-  return measuringJob(linear, kernels, tokens, options);
+  int64_t tokens = phase == Phase::One ? 1 : options.tokens;
+  const bool quads = inQuads(kernels[0]);
+  if (quads) // whole ones
+    tokens = std::max<int64_t>(4, tokens / 4 * 4);
+  return measuringJob(linear, kernels, tokens, quads, options);
 }
 
 } // namespace lfmc::tune

@@ -2,6 +2,7 @@
 #include "codegen/tune/TestData.h"
 
 #include "codegen/pack/Plan.h"
+#include "codegen/tune/QuadRows.h"
 #include "frontend/Random.h"
 
 #include <cmath>
@@ -11,12 +12,13 @@
 namespace lfmc::tune {
 namespace {
 
-/// Tokens after which the rows of x repeat: no tile is a multiple of it.
+/// Tokens (or quads of them) after which x repeats: no tile is a multiple of
+/// it.
 constexpr int64_t distinctRows = 13;
 
 class DataBuilder {
 public:
-  DataBuilder(const LinearShape &linear, int64_t tokens,
+  DataBuilder(const LinearShape &linear, int64_t tokens, bool quads,
               const Kernel (&kernels)[2]);
   std::vector<uint8_t> build(const MeasureOptions &options);
 
@@ -29,7 +31,9 @@ private:
   uint64_t append(const void *data, size_t bytes);
 
   const LinearShape &linear;
-  const int64_t tokens, rows; ///< rows: distinct ones of x
+  const int64_t tokens;
+  const int64_t together; ///< tokens that lie together in x
+  const int64_t rows;     ///< distinct tokens of x
   const Kernel (&kernels)[2];
   Xoshiro256 random{42};
   pack::Blocks blocks;
@@ -44,10 +48,10 @@ private:
   std::vector<uint8_t> file;
 };
 
-DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens,
+DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens, bool quads,
                          const Kernel (&kernels)[2])
-    : linear(linear), tokens(tokens), rows(std::min(tokens, distinctRows)),
-      kernels(kernels) {
+    : linear(linear), tokens(tokens), together(quads ? 4 : 1),
+      rows(std::min(tokens, distinctRows * together)), kernels(kernels) {
   mlir::MLIRContext *context = kernels[0].chunks.getContext();
   blocks = pack::blocksOf(
       lfm2::StoredAttr::get(context, linear.kind, linear.block, {}));
@@ -93,6 +97,8 @@ void DataBuilder::makeRows() {
     x.resize(xValues.size() * 4);
     std::memcpy(x.data(), xValues.data(), x.size());
   }
+  if (together > 1)
+    x = toQuads(x, k);
 }
 
 static float siluOf(double x) { return float(x / (1 + std::exp(-x))); }
@@ -201,7 +207,9 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
       kernel.operand[kernel.operands++] = {kind,  rows,    units,
                                            bytes, columns, at};
     };
-    add(LFM_OPERAND_ROWS, uint32_t(rows), 1, x.size() / rows, 0, xAt);
+    const int64_t groups = rows / together;
+    add(LFM_OPERAND_ROWS, uint32_t(groups), together, x.size() / groups, 0,
+        xAt);
     if (i == 1 && layout == kernels[0].layout) {
       kernel.operand[kernel.operands++] = job.kernel[0].operand[1];
     } else {
@@ -225,8 +233,8 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
 
 std::vector<uint8_t> measuringJob(const LinearShape &linear,
                                   const Kernel (&kernels)[2], int64_t tokens,
-                                  const MeasureOptions &options) {
-  return DataBuilder(linear, tokens, kernels).build(options);
+                                  bool quads, const MeasureOptions &options) {
+  return DataBuilder(linear, tokens, quads, kernels).build(options);
 }
 
 } // namespace lfmc::tune

@@ -10,10 +10,11 @@ namespace lfmc::tune {
 
 /// The job file (measure/job.h) for two kernels of one linear, each with its
 /// layout of the weight; the values are the same on every machine. Of a
-/// weight, two units of rows are made and reused (job.h).
+/// weight, two units of rows are made and reused (job.h). `quads`: the kernels
+/// read four tokens together; `tokens` is then a multiple of four.
 std::vector<uint8_t> measuringJob(const LinearShape &linear,
                                   const Kernel (&kernels)[2], int64_t tokens,
-                                  const MeasureOptions &options);
+                                  bool quads, const MeasureOptions &options);
 
 } // namespace lfmc::tune
 

@@ -258,6 +258,22 @@ TEST_F(Tune, PrintsWhatAFullDiskDoesNotTake) {
   EXPECT_EQ(import.code, 0) << import.err;
 }
 
+TEST(TuneForPhones, ReadsQuadsOfTokens) {
+  // smmla's rows: the emulator checks every candidate's numbers.
+  if (system("command -v qemu-aarch64 >/dev/null 2>&1"))
+    GTEST_SKIP() << "NOT TESTED: no qemu-aarch64";
+  Outcome tuned = runLfmc(
+      "tune " + tiny() +
+      " --target snapdragon-8-elite --quant q4 --calibrate none --device qemu "
+      "--most 3 --tokens 31 --seconds 0.02 --database " +
+      place("phone.sqlite").string());
+  EXPECT_EQ(tuned.code, 0) << tuned.err;
+  EXPECT_EQ(tuned.err.find("warning"), std::string::npos) << tuned.err;
+  EXPECT_NE(tuned.out.find("instruction counts (qemu)"), std::string::npos)
+      << tuned.out;
+  EXPECT_EQ(tuned.out.find("\n0 measurements"), std::string::npos) << tuned.out;
+}
+
 TEST(TuneErrors, AreNamed) {
   expectError(runLfmc("tune " + tiny() + " --budget soon"), "duration");
   expectError(runLfmc("tune " + tiny() + " --device moon"), "ssh:");

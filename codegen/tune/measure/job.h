@@ -19,10 +19,11 @@
 
 #include <stdint.h>
 
-#define LFM_JOB_MAGIC "LFMJOB02"
+#define LFM_JOB_MAGIC "LFMJOB03"
 
 enum {
-  LFM_OPERAND_ROWS,   /* rows of `unit` bytes; data: `rows` of them, repeated */
+  LFM_OPERAND_ROWS,   /* rows of `unit` bytes, of `units` tokens each; data:
+                         `rows` of them, repeated */
   LFM_OPERAND_UNITS,  /* a weight: units of `unit` bytes; data: A, B */
   LFM_OPERAND_GRID,   /* data: A[rows][columns], B[rows][columns] */
   LFM_OPERAND_OUTPUT, /* the same; data is what is expected */
@@ -32,7 +33,7 @@ enum {
 typedef struct lfm_operand {
   uint32_t kind;
   uint32_t rows;    /* tokens after which rows repeat */
-  uint64_t units;   /* of a weight or of a row of a grid */
+  uint64_t units;   /* of a weight or of a row of a grid; tokens of a row */
   uint64_t unit;    /* bytes of a unit (of A; B follows), or of a row */
   uint64_t columns; /* of a unit of a grid */
   uint64_t data;    /* offset in the file; equal ones share memory */

@@ -74,7 +74,7 @@ static struct {
 static unsigned isB(uint64_t unit) { return __builtin_parityll(unit); }
 
 static uint64_t bytesOf(const lfm_operand *o) {
-  return o->kind == LFM_OPERAND_ROWS ? job->tokens * o->unit
+  return o->kind == LFM_OPERAND_ROWS ? job->tokens / o->units * o->unit
          : o->kind == LFM_OPERAND_UNITS
              ? o->units * o->unit
              : job->tokens * o->units * o->columns * 4;
@@ -111,7 +111,7 @@ static void setUp(int k) {
     uint8_t *base = memory[k].base[i] =
         allocate(o->kind == LFM_OPERAND_UNITS ? copies * bytes : bytes);
     if (o->kind == LFM_OPERAND_ROWS)
-      for (uint64_t t = 0; t < job->tokens; ++t)
+      for (uint64_t t = 0; t < job->tokens / o->units; ++t)
         memcpy(base + t * o->unit, data + t % o->rows * o->unit, o->unit);
     if (o->kind == LFM_OPERAND_GRID)
       fillGrid(o, (const float *)data, (float *)base);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LFMC_CODEGEN_TUNE_QUADROWS_H
+#define LFMC_CODEGEN_TUNE_QUADROWS_H
+
+#include <cstdint>
+#include <vector>
+
+namespace lfmc::tune {
+
+/// Quantized rows of `k` columns (k codes, k / 32 f32 scales, k / 32 i32 sums
+/// each), a multiple of four of them, as smmla reads them: quads of the same
+/// bytes, in the order of codegen/llvm/micro/ArmTile.h.
+std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k);
+
+} // namespace lfmc::tune
+
+#endif // LFMC_CODEGEN_TUNE_QUADROWS_H
