@@ -102,6 +102,9 @@ lfm_status lfm_session_create(lfm_model *model,
                         "session options: expected 0..%d threads, found %d, and"
                         " zeros in reserved",
                         kMaxThreads, chosen.threads);
+  Processors processors;
+  if (lfm_status bad = chooseProcessors(chosen, processors, message))
+    return bad;
   size_t bytes = sessionBytes(*model);
   void *memory = mapMemory(bytes);
   if (!memory)
@@ -113,12 +116,14 @@ lfm_status lfm_session_create(lfm_model *model,
   created->model = model;
   created->spinMicroseconds =
       chosen.spin_microseconds ? chosen.spin_microseconds : 50;
-  int allowed = allowedCpus() < kMaxThreads ? allowedCpus() : kMaxThreads;
+  int allowed = processors.count() ? processors.count() : allowedCpus();
+  allowed = allowed < kMaxThreads ? allowed : kMaxThreads;
   created->defaultThreads = chosen.threads ? chosen.threads : allowed;
   layOut(*model, static_cast<uint8_t *>(memory), *created);
   created->sampler.open(model->program->vocab_size, created->samplerMemory);
   created->team.open();
   created->team.owner = created;
+  created->team.processors = processors;
   if (model->program->expert_layers)
     created->team.chosen = lfm_session::chosenExperts;
   if (lfm_status bad = created->team.resize(
@@ -314,6 +319,13 @@ lfm_status lfm_session::setThreads(int32_t threads) {
   return team.resize(threads, spinMicroseconds, {message, sizeof message});
 }
 
+lfm_status lfm_session::bindCaller() {
+  if (team.processors.count() && !bindThread(team.processors))
+    return fail(LFM_ERROR_THREADS, "the system does not let this thread run on "
+                                   "the session's processors");
+  return succeed();
+}
+
 //===----------------------------------------------------------------------===//
 // C interface
 //===----------------------------------------------------------------------===//
@@ -358,6 +370,10 @@ void lfm_session_reset(lfm_session *session) {
 
 lfm_status lfm_session_set_threads(lfm_session *session, int32_t threads) {
   return session ? session->setThreads(threads) : LFM_ERROR_INVALID_ARGUMENT;
+}
+
+lfm_status lfm_session_bind_thread(lfm_session *session) {
+  return session ? session->bindCaller() : LFM_ERROR_INVALID_ARGUMENT;
 }
 
 int32_t lfm_session_threads(const lfm_session *session) {

@@ -40,6 +40,7 @@ public:
   lfm_status allLogits(const int32_t *tokens, size_t n, float *out);
   void reset();
   lfm_status setThreads(int32_t threads);
+  lfm_status bindCaller();
 
   /// Whether a snapshot's tokens may become the session's; then takes them.
   void restoreTokens(const int32_t *from, int32_t count);

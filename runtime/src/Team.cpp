@@ -135,7 +135,8 @@ lfm_status Team::resize(int newCount, int spinMicroseconds,
                         const Message &message) {
   stop();
   // More threads than processors: whoever spins keeps another from running.
-  if (newCount > allowedCpus() && spinMicroseconds > 1)
+  const int chosen = processors.count();
+  if (newCount > (chosen ? chosen : allowedCpus()) && spinMicroseconds > 1)
     spinMicroseconds = 1;
   spins = newCount > 1 && spinMicroseconds > 0
               ? calibrateSpins(spinMicroseconds)
@@ -175,6 +176,9 @@ void *Team::work(void *argument) {
   const Worker &worker = *static_cast<Worker *>(argument);
   Team &team = *worker.team;
   uint32_t step = worker.step;
+  // Where the system has taken the processors away meanwhile, its choice holds.
+  if (team.processors.count())
+    bindThread(team.processors);
   for (;;) {
     team.start.waitWhile(step, team.spins);
     if (team.quitting)

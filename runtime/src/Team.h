@@ -6,6 +6,7 @@
 #ifndef LFM_SRC_TEAM_H
 #define LFM_SRC_TEAM_H
 
+#include "Cores.h"
 #include "Support.h"
 
 #include "lfm/lfm.h"
@@ -59,6 +60,8 @@ public:
   void run(lfm_entry entry, const lfm_args &args);
 
   int size() const { return threads; }
+
+  Processors processors; ///< of workers that resize() starts
 
   lfm_session *owner; ///< for lfm_sync.chosen
 

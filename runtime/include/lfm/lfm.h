@@ -101,11 +101,22 @@ LFM_API const lfm_tokenizer *lfm_model_tokenizer(const lfm_model *model);
 
 /*===----------------------------- Session -------------------------------===*/
 
+/* Which processors a session's threads run on, where a chip has several kinds.
+ */
+enum {
+  LFM_CORES_ALL = 0, /* as the system schedules them */
+  LFM_CORES_BIG = 1  /* Linux, Android: not on little ones, those with less than
+                        half of the largest one's capacity, as in sysfs */
+};
+
 typedef struct lfm_session_options {
-  int32_t threads; /* 0: as many as processors that this process may use */
+  int32_t threads; /* 0: as many as processors that these options leave of those
+                      that this process may use */
   int32_t spin_microseconds; /* how long a waiting thread spins before it
                                 sleeps; 0: 50, negative: not at all */
-  uint32_t reserved[6];      /* must be 0 */
+  uint64_t processors;       /* Linux, Android: bit i: processor i; 0: any */
+  uint32_t cores;            /* LFM_CORES_*, of these processors */
+  uint32_t reserved[3];      /* must be 0 */
 } lfm_session_options;
 
 /* Creates a session at position 0. It keeps the model alive. `options` may be
@@ -170,6 +181,13 @@ LFM_API void lfm_session_reset(lfm_session *session);
 LFM_API lfm_status lfm_session_set_threads(lfm_session *session,
                                            int32_t threads);
 LFM_API int32_t lfm_session_threads(const lfm_session *session);
+
+/* Binds the calling thread to the processors of the session's options, as the
+ * session's own threads are from their start: a call on a session computes with
+ * them and with the thread that calls, which belongs to the application.
+ * Nothing happens if the options left the choice to the system.
+ * LFM_ERROR_THREADS: the system refused. */
+LFM_API lfm_status lfm_session_bind_thread(lfm_session *session);
 
 /* Stops the call under way on `session` before its next step, or else the next
  * call; that call returns LFM_ERROR_CANCELLED and clears the request. Safe from

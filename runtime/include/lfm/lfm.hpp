@@ -151,9 +151,9 @@ public:
   using Callback = std::function<bool(int32_t token, std::string_view text)>;
 
   /// The session keeps the model's memory alive. threads 0: all processors.
-  explicit Session(const Model &model, int32_t threads = 0) {
-    lfm_session_options options = {};
-    options.threads = threads;
+  explicit Session(const Model &model, int32_t threads = 0)
+      : Session(model, onThreads(threads)) {}
+  Session(const Model &model, const lfm_session_options &options) {
     lfm_session *session = nullptr;
     char message[256];
     check(lfm_session_create(model.get(), &options, &session, message,
@@ -233,6 +233,11 @@ public:
   }
 
 private:
+  static lfm_session_options onThreads(int32_t threads) {
+    lfm_session_options options = {};
+    options.threads = threads;
+    return options;
+  }
   void check(lfm_status status) const {
     lfm::check(status, status == LFM_OK ? "" : lfm_session_message(raw.get()));
   }
