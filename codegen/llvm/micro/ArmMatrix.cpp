@@ -5,8 +5,10 @@
 // segment of a panel is unpacked once for all tokens, to signed codes on the
 // stack; four tokens at a time then run through it with their f32 sums, [row
 // pair][token pair] of 2 x 2, in registers. That loop is assembly: sums, codes
-// and activations take all 32 registers, and loads of four advance their
-// address, which the code generator does not find (docs/kernels.md).
+// and activations take all 32 registers, loads of three or four registers
+// advance their address, and the zeros in which sums of a block start come with
+// the load of factors, none of which the code generator finds
+// (docs/kernels.md).
 #include "codegen/llvm/micro/ArmTile.h"
 
 #include "llvm/IR/InlineAsm.h"
@@ -25,43 +27,77 @@ class ArmMatrix : ArmWeights {
 public:
   explicit ArmMatrix(LinearQ &kernel)
       : ArmWeights(kernel), pairs(layout.rows / 2), codeBytes(layout.rows * 32),
-        factorBytes(pairs * (layout.hasMinimum() ? 32 : 16)) {}
+        factorBytes(pairs * (layout.hasMinimum() ? 32 : 48)) {}
   void build();
 
 private:
   void unpack(Value *panel, Value *start, Value *count);
-  void unpackBlock(Value *weights, Value *part, Value *to);
+  void steps(Value *low, Value *top, int sixteen, int64_t vector, Value *to);
   void spread(Value *weights, Value *to);
   std::string assembly() const;
   void quad(Value *x, Value *start, Value *count, Value *sums);
   void finish(Value *sums, Value *quad, Value *panel);
 
+  bool isQ4() const { return layout.offset() == 8; }
+
   const int64_t pairs; ///< of rows
-  /// Of an unpacked activation block: signed codes [row pair][group of 8][2
-  /// rows][8], and factors [row pair][scale, minimum][2 rows][twice].
+  /// Of an unpacked activation block: signed codes [row pair][4 steps][2
+  /// rows][8], those of q4 times 16, in the columns' order of quads; and
+  /// factors [row pair], see spread().
   const int64_t codeBytes, factorBytes;
   Value *codeMemory = nullptr, *factorMemory = nullptr;
 };
 
-void ArmMatrix::unpackBlock(Value *weights, Value *part, Value *to) {
-  Value *lowest = low(weights, part), *highest = top(weights, part);
-  for (int64_t v = 0; v < vectors; ++v)
-    for (int group = 0; group < 4; ++group) {
-      auto [even, odd] = codes(lowest, highest, group, v);
-      if (layout.offset()) {
-        even = b.CreateSub(even, w.all(bytes(), layout.offset()));
-        odd = b.CreateSub(odd, w.all(bytes(), layout.offset()));
-      }
-      even = b.CreateBitCast(even, words());
-      odd = b.CreateBitCast(odd, words());
-      const int masks[2][4] = {{0, 4, 1, 5}, {2, 6, 3, 7}};
-      for (int64_t half = 0; half < 2; ++half)
-        w.store(shuffle(even, odd, masks[half]),
-                w.at(to, (v * 2 + half) * 64 + group * 16));
-    }
+/// Steps 2 sixteen (even groups of four columns) and 2 sixteen + 1 (odd ones)
+/// of rows [4 vector + 2 half, + 2).
+void ArmMatrix::steps(Value *low, Value *top, int sixteen, int64_t vector,
+                      Value *to) {
+  const SmallVector<int> masks[2] = {{0, 4, 1, 5}, {2, 6, 3, 7}};
+  auto zip = [&](Value *x, Value *y, int half) {
+    return b.CreateBitCast(shuffle(b.CreateBitCast(x, words()),
+                                   b.CreateBitCast(y, words()), masks[half]),
+                           bytes());
+  };
+  auto put = [&](int half, Value *even, Value *odd) {
+    Value *at = w.at(to, (vector * 2 + half) * 64 + sixteen * 32);
+    w.store(even, at);
+    w.store(odd, w.at(at, 16));
+  };
+  auto signedCode = [&](Value *code) {
+    return layout.offset() ? b.CreateSub(code, w.all(bytes(), layout.offset()))
+                           : code;
+  };
+  if (layout.isQ8() || layout.isQ6()) {
+    auto first = codes(low, top, sixteen * 2, vector);
+    auto second = codes(low, top, sixteen * 2 + 1, vector);
+    for (int half = 0; half < 2; ++half)
+      put(half, signedCode(zip(first.first, second.first, half)),
+          signedCode(zip(first.second, second.second, half)));
+    return;
+  }
+  // Codes of four bits are zipped while two are in a byte.
+  Value *packed[2];
+  for (int i = 0; i < 2; ++i) {
+    packed[i] = w.load(
+        bytes(), w.at(low, (sixteen * 2 + i) * layout.rows * 4 + vector * 16));
+    if (isQ4()) // two's complement of code - 8, in both halves of a byte
+      packed[i] = b.CreateXor(packed[i], w.all(bytes(), -120));
+  }
+  for (int half = 0; half < 2; ++half) {
+    Value *both = zip(packed[0], packed[1], half);
+    if (isQ4())
+      put(half, b.CreateShl(both, w.all(bytes(), 4)),
+          b.CreateAnd(both, w.all(bytes(), -16)));
+    else
+      put(half, b.CreateAnd(both, w.all(bytes(), 15)),
+          b.CreateLShr(both, w.all(bytes(), 4)));
+  }
 }
 
-/// Factors of rows 2i, 2i, 2i + 1, 2i + 1.
+/// Where the scale of a row pair is within its 48 bytes; the rest are zeros.
+static int64_t scalePlace(int64_t pair) { return pair % 2 ? 0 : 32; }
+
+/// Scales of rows 2i, 2i, 2i + 1, 2i + 1; with minima [scale, minimum].
 void ArmMatrix::spread(Value *weights, Value *to) {
   const int64_t kinds = layout.hasMinimum() ? 2 : 1;
   for (int64_t kind = 0; kind < kinds; ++kind)
@@ -69,8 +105,10 @@ void ArmMatrix::spread(Value *weights, Value *to) {
       Value *four = scales(w.at(weights, kind * layout.rows * 2), v);
       for (int64_t half = 0; half < 2; ++half) {
         int first = int(half) * 2;
+        const int64_t pair = v * 2 + half;
         w.store(shuffle(four, four, {first, first, first + 1, first + 1}),
-                w.at(to, ((v * 2 + half) * kinds + kind) * 16));
+                w.at(to, kinds == 2 ? (pair * 2 + kind) * 16
+                                    : pair * 48 + scalePlace(pair)));
       }
     }
 }
@@ -81,16 +119,21 @@ void ArmMatrix::unpack(Value *panel, Value *start, Value *count) {
     Value *index = b.CreateAdd(start, i);
     Value *weights = w.at(panel, b.CreateUDiv(index, b.getInt64(perBlock)),
                           layout.blockBytes());
-    unpackBlock(weights, b.CreateURem(index, b.getInt64(perBlock)),
-                w.at(codeMemory, i, codeBytes));
+    Value *part = b.CreateURem(index, b.getInt64(perBlock));
+    Value *to = w.at(codeMemory, i, codeBytes);
+    for (int64_t v = 0; v < vectors; ++v)
+      for (int sixteen = 0; sixteen < 2; ++sixteen)
+        steps(low(weights, part), top(weights, part), sixteen, v, to);
     spread(weights, w.at(factorMemory, i, factorBytes));
     return none;
   });
 }
 
 /// $0: the quad, $1: codes, $2: factors, $3: activation blocks, at least one,
-/// $4: sums. v16 to v31 are sums, v0 to v7 activations, v8 and v9 their scales,
-/// v10 to v13 codes of a row pair and then its factors, v14 and v15 products.
+/// $4: sums, $5: 32. v16 to v31 are sums, v0 to v7 activations, v8 and v9 their
+/// scales. Of v10 to v15 a row pair has four for codes and two, zero in the
+/// beginning, for integer sums. When codes are multiplied, its factors and the
+/// zeros of the next pair take their place: so pairs alternate.
 std::string ArmMatrix::assembly() const {
   std::string text;
   auto line = [&](const std::string &instruction) {
@@ -100,45 +143,59 @@ std::string ArmMatrix::assembly() const {
     for (int64_t i = 0; i < layout.rows; i += 2)
       line(fmt::format("{} q{}, q{}, [$4, #{}]", name, 16 + i, 17 + i, i * 16));
   };
+  auto both = [&](const char *name, int first, const char *operands) {
+    for (int i = first; i < first + 2; ++i)
+      line(fmt::format("{0} v{1}.4s, v{1}.4s{2}", name, i, operands));
+  };
+  auto zero = [&](int first) {
+    for (int i = first; i < first + 2; ++i)
+      line(fmt::format("movi v{}.2d, #0", i));
+  };
+  auto scaled = [&](int first) {
+    line(fmt::format("fmul v{0}.4s, v{0}.4s, v8.4s", first));
+    line(fmt::format("fmul v{0}.4s, v{0}.4s, v9.4s", first + 1));
+  };
   sums("ldp");
+  zero(14);
   line("1:");
   line("ld1 {v0.16b-v3.16b}, [$0], #64");
   line("ld1 {v4.16b-v7.16b}, [$0], #64");
-  line("ldr q8, [$0], #32");
-  line("dup v9.2d, v8.d[1]");
-  line("dup v8.2d, v8.d[0]");
+  line(fmt::format("ld2r {{v8.2d, v9.2d}}, [$0], {}",
+                   layout.hasMinimum() ? "#16" : "$5"));
   for (int64_t pair = 0; pair < pairs; ++pair) {
-    line("ld1 {v10.16b-v13.16b}, [$1], #64");
-    line("movi v14.2d, #0");
-    line("movi v15.2d, #0");
-    for (int group = 0; group < 4; ++group) {
-      line(fmt::format("smmla v14.4s, v{}.16b, v{}.16b", 10 + group, group));
-      line(
-          fmt::format("smmla v15.4s, v{}.16b, v{}.16b", 10 + group, 4 + group));
-    }
-    line(layout.hasMinimum() ? "ldp q10, q11, [$2], #32"
-                             : "ldr q10, [$2], #16");
-    line("scvtf v14.4s, v14.4s");
-    line("scvtf v15.4s, v15.4s");
-    line("fmul v14.4s, v14.4s, v8.4s");
-    line("fmul v15.4s, v15.4s, v9.4s");
-    const int64_t first = 16 + pair * 2, second = first + 1;
+    const int codes = pair % 2 ? 12 : 10, products = pair % 2 ? 10 : 14;
+    const int64_t sum = 16 + pair * 2;
+    line(fmt::format("ld1 {{v{}.16b-v{}.16b}}, [$1], #64", codes, codes + 3));
+    for (int step = 0; step < 4; ++step)
+      for (int tokens = 0; tokens < 2; ++tokens)
+        line(fmt::format("smmla v{}.4s, v{}.16b, v{}.16b", products + tokens,
+                         codes + step, tokens * 4 + step));
     if (!layout.hasMinimum()) {
-      line(fmt::format("fmla v{}.4s, v14.4s, v10.4s", first));
-      line(fmt::format("fmla v{}.4s, v15.4s, v10.4s", second));
+      const int loaded = pair % 2 ? 13 : 10;
+      line(fmt::format("ld1 {{v{}.4s-v{}.4s}}, [$2], #48", loaded, loaded + 2));
+      both("scvtf", products, isQ4() ? ", #4" : "");
+      scaled(products);
+      for (int tokens = 0; tokens < 2; ++tokens)
+        line(fmt::format("fmla v{}.4s, v{}.4s, v{}.4s", sum + tokens,
+                         products + tokens, loaded + scalePlace(pair) / 16));
       continue;
     }
-    auto add = [&](int64_t sum, int term, int factor) {
-      line(fmt::format("fmul v{0}.4s, v{0}.4s, v{1}.4s", term, factor));
-      line(fmt::format("fadd v{0}.4s, v{0}.4s, v{1}.4s", sum, term));
+    const int totals = pair % 2 ? 14 : 10;
+    auto add = [&](int terms, int factor) {
+      both("fmul", terms, fmt::format(", v{}.4s", factor).c_str());
+      for (int tokens = 0; tokens < 2; ++tokens)
+        line(fmt::format("fadd v{0}.4s, v{0}.4s, v{1}.4s", sum + tokens,
+                         terms + tokens));
     };
-    add(first, 14, 10);
-    add(second, 15, 10);
-    line("ldr q12, [$0, #-16]"); // sums of the tokens times their scales
-    line("dup v13.2d, v12.d[1]");
-    line("dup v12.2d, v12.d[0]");
-    add(first, 12, 11);
-    add(second, 13, 11);
+    line("ldp q12, q13, [$2], #32");
+    both("scvtf", products, "");
+    scaled(products);
+    add(products, 12);
+    // Sums of the tokens times their scales.
+    line(fmt::format("ld2r {{v{}.2d, v{}.2d}}, [$0]{}", totals, totals + 1,
+                     pair + 1 < pairs ? "" : ", #16"));
+    add(totals, 13);
+    zero(totals);
   }
   line("subs $3, $3, #1");
   line("b.ne 1b");
@@ -149,16 +206,16 @@ std::string ArmMatrix::assembly() const {
 /// A segment of four tokens; their sums wait at `sums`.
 void ArmMatrix::quad(Value *x, Value *start, Value *count, Value *sums) {
   Type *pointer = b.getPtrTy(), *integer = b.getInt64Ty();
-  std::string constraints = "=&r,=&r,=&r,=&r,=&r,0,1,2,3,4,~{memory},~{cc}";
+  std::string constraints = "=&r,=&r,=&r,=&r,=&r,r,0,1,2,3,4,~{memory},~{cc}";
   for (int i = 0; i < 32; ++i)
     constraints += fmt::format(",~{{v{}}}", i);
   Type *results = StructType::get(pointer, pointer, pointer, integer, pointer);
   auto *type = FunctionType::get(
-      results, {pointer, pointer, pointer, integer, pointer}, false);
-  b.CreateCall(
-      InlineAsm::get(type, assembly(), constraints,
-                     /*hasSideEffects=*/true),
-      {w.at(x, start, quadBlockBytes), codeMemory, factorMemory, count, sums});
+      results, {integer, pointer, pointer, pointer, integer, pointer}, false);
+  b.CreateCall(InlineAsm::get(type, assembly(), constraints,
+                              /*hasSideEffects=*/true),
+               {b.getInt64(32), w.at(x, start, quadBlockBytes), codeMemory,
+                factorMemory, count, sums});
 }
 
 /// Writes y of four tokens.
@@ -187,6 +244,10 @@ void ArmMatrix::build() {
   codeMemory = w.stack(segmentBlocks * codeBytes);
   factorMemory = w.stack(segmentBlocks * factorBytes);
   Value *sums = w.stack(quads * quadBytes);
+  if (!layout.hasMinimum()) // between the scales; spread() writes only those
+    w.loop(segmentBlocks * factorBytes / 16, [&](Value *i) {
+      w.store(Constant::getNullValue(floats()), w.at(factorMemory, i, 16));
+    });
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
     w.loop(quads, [&](Value *i) {

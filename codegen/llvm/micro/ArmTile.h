@@ -58,8 +58,10 @@ void buildArmMatrix(LinearQ &kernel);
 void buildQuads(llvm::Module &module, llvm::StringRef symbol, int64_t k);
 
 /// A quad has the bytes of its four rows. Of each activation block it holds the
-/// codes [pair of tokens][4 groups of columns][2 tokens][8 columns], then the
-/// four scales, then the four sums, each times its scale, in f32.
+/// codes [pair of tokens][4 steps][2 tokens][8 columns], then the four scales,
+/// then the four sums, each times its scale, in f32. Steps are of columns 0 to
+/// 3 and 8 to 11, 4 to 7 and 12 to 15, then the same of the last 16: where two
+/// codes of weights are in a byte, they are together so.
 inline constexpr int64_t quadBlockBytes = 160, quadScales = 128, quadSums = 144;
 
 } // namespace lfmc

@@ -12,7 +12,7 @@ void buildQuads(Module &module, StringRef symbol, int64_t k) {
   MicroWriter w(module, symbol, 2);
   IRBuilder<> &b = w.b;
   const int64_t rowBytes = k + k / 4;
-  Type *two = w.vector(b.getInt64Ty(), 2);
+  Type *four = w.vector(b.getInt32Ty(), 4);
   w.loop(k / 32, [&](Value *block) {
     Value *from = w.hosts()[0], *to = w.at(w.hosts()[1], block, quadBlockBytes);
     for (int64_t pair = 0; pair < 2; ++pair)
@@ -20,13 +20,12 @@ void buildQuads(Module &module, StringRef symbol, int64_t k) {
         Values tokens;
         for (int64_t t = 0; t < 2; ++t)
           tokens.push_back(w.load(
-              two, w.at(w.at(from, (pair * 2 + t) * rowBytes + half * 16),
-                        block, 32)));
-        for (int64_t group = 0; group < 2; ++group) {
-          int lane = int(group);
-          w.store(b.CreateShuffleVector(tokens[0], tokens[1], {lane, lane + 2}),
-                  w.at(to, pair * 64 + half * 32 + group * 16));
-        }
+              four, w.at(w.at(from, (pair * 2 + t) * rowBytes + half * 16),
+                         block, 32)));
+        for (int odd = 0; odd < 2; ++odd)
+          w.store(b.CreateShuffleVector(tokens[0], tokens[1],
+                                        {odd, odd + 2, odd + 4, odd + 6}),
+                  w.at(to, pair * 64 + half * 32 + odd * 16));
       }
     for (int64_t t = 0; t < 4; ++t) {
       Value *row = w.at(w.at(from, t * rowBytes + k), block, 4);
