@@ -4,14 +4,19 @@
 // a scalar register. Before v68 HVX has no floats, so a block's scales are
 // applied in integers, too:
 //
-//   sum * scale * xs = sum * m * M * 2^(e + E + constant)
+//   sum * scale * xs = sum * m * X * 2^(e + E + constant)
 //
 // m is the f16 scale's mantissa of 11 bits, shifted left as far as a block's
-// largest sum leaves room, so that sum * m is exact below 2^30; M is the
-// mantissa of xs in 31 bits. The product's upper half is shifted right by what
-// its exponent lies below the largest of the row, which a first pass over the
-// scales finds, and added up in 32 bits. One unit of them is 2^-24 or less of
-// the largest possible sum; sums of floats end the kernel.
+// largest sum leaves room, so that sum * m is exact below 2^30; X is xs as a
+// fraction of the power of two above the token's largest, in 31 bits. The
+// product's upper half is shifted right by what the scale's exponent lies below
+// the largest of the row, which a first pass over the scales finds, and added
+// up in 32 bits. One unit of them is 2^-24 or less of the largest possible sum;
+// sums of floats end the kernel.
+//
+// Multiplications of words take both multipliers, vrmpy takes one, a packet has
+// one load: a block's products are written amid the scaling of the block
+// before, so that they share packets.
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "llvm/IR/IntrinsicsHexagon.h"
@@ -25,6 +30,7 @@ namespace lfmc {
 namespace {
 
 constexpr int64_t lanes = 32, vectorBytes = 128;
+constexpr int exponentMask = 0x7c00; ///< of an f16
 
 class HvxTile {
 public:
@@ -47,15 +53,21 @@ public:
   void build();
 
 private:
-  /// The f16 scales of a block, one a half word, and their parts.
-  struct Scales {
-    Value *mantissa, *exponent;
-  };
-  Scales scales(Value *block);
+  /// f16 scales of a block, one a half word.
+  Value *scales(Value *block) {
+    // A panel of 32 rows has half a vector of them; its codes fill the rest.
+    return load(halves, block, std::gcd(alignment, layout.rows * 2));
+  }
+  Value *exponents(Value *scales) {
+    return b.CreateAnd(scales, half(exponentMask));
+  }
+  Values parts(Value *scales);
   Value *codes(Value *low, Value *top, int group, int64_t vector);
   Value *minima(Value *block) { return w.at(block, layout.rows * 2); }
+  void findLargest(Value *first);
   void block(Value *weights, Value *low, Value *top, Value *index);
-  void addTerms(const Scales &s, Value *index, ArrayRef<Value *> integers);
+  void addTerm(Value *integers, Value *part, Value *factor, AllocaInst *sum);
+  void addPending(int64_t from, int64_t to);
   void finish(Value *panel, int64_t token);
   Value *toFloat(Value *sum, Value *exponent);
   void finishRow(Value *panel, Value *row, Value *memory, int64_t token);
@@ -65,14 +77,6 @@ private:
   }
   Value *perToken(Value *first, int64_t token) {
     return w.at(first, token * shape.xStride);
-  }
-  /// An f32 of a token and block as bits.
-  Value *xsBits(Value *index, int64_t token) {
-    return load(b.getInt32Ty(), w.at(perToken(q.xs, token), index, 4), 4);
-  }
-  Value *splatHalf(Value *value) {
-    return b.CreateBitCast(
-        w.intrinsic(Intrinsic::hexagon_V6_lvsplath_128B, {value}), halves);
   }
   Value *splatWord(Value *value) {
     return w.intrinsic(Intrinsic::hexagon_V6_lvsplatw_128B, {value});
@@ -97,23 +101,36 @@ private:
   const int room, terms, headroom;
   const int64_t alignment;
   FixedVectorType *words, *halves, *bytes;
-  SmallVector<AllocaInst *> sums, tops; ///< tops: largest exponents
+  /// Of tokens and vectors: sums, and a block's to be scaled and added.
+  SmallVector<AllocaInst *> sums, pending, pendingParts, pendingFactors;
+  /// Of tokens: exponents of the largest xs, biased, and what makes xs X.
+  SmallVector<AllocaInst *> xsTops, units;
+  /// Of rows, in place of an f16's exponent: the largest plus the headroom, and
+  /// the least that counts.
+  AllocaInst *rowTop, *rowLeast;
+  Value *factor = nullptr; ///< of the token to which pending sums belong
 };
 
-HvxTile::Scales HvxTile::scales(Value *block) {
-  // A panel of 32 rows has half a vector of them; its codes fill the rest.
-  Value *bits = load(halves, block, std::gcd(alignment, layout.rows * 2));
-  Value *exponent =
-      b.CreateAnd(b.CreateLShr(bits, half(10)), half(31), "exponent");
-  Value *normal = b.CreateBinaryIntrinsic(Intrinsic::umin, exponent, half(1));
-  Value *mantissa =
-      b.CreateOr(b.CreateAnd(bits, half(0x3ff)), b.CreateShl(normal, half(10)));
+/// Of each vector of rows: mantissas in the upper half of words, how far sums
+/// are shifted to the right in the lower.
+Values HvxTile::parts(Value *scales) {
+  Value *exponent = exponents(scales);
+  Value *one = b.CreateBinaryIntrinsic(Intrinsic::umin, exponent, half(0x400));
+  Value *mantissa = b.CreateOr(b.CreateAnd(scales, half(0x3ff)), one);
   if (room)
     mantissa = b.CreateShl(mantissa, half(room));
-  Value *sign = b.CreateAShr(bits, half(15));
+  Value *sign = b.CreateAShr(scales, half(15));
   mantissa = b.CreateSub(b.CreateXor(mantissa, sign), sign, "mantissa");
-  return {mantissa,
-          b.CreateBinaryIntrinsic(Intrinsic::umax, exponent, half(1))};
+  exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
+                                     load(halves, rowLeast, vectorBytes));
+  Value *below =
+      b.CreateLShr(b.CreateSub(load(halves, rowTop, vectorBytes), exponent),
+                   half(10), "below");
+  Value *both = zip(mantissa, below);
+  Values result;
+  for (int64_t v = 0; v < vectors; ++v)
+    result.push_back(w.part(both, v * lanes, lanes));
+  return result;
 }
 
 /// Codes of four columns as unsigned bytes.
@@ -137,111 +154,164 @@ Value *HvxTile::codes(Value *low, Value *top, int group, int64_t vector) {
   return b.CreateOr(value, b.CreateShl(high, w.all(bytes, 4)));
 }
 
-/// Adds activation block `index` to the sums.
+/// Multiplies activation block `index` and adds the one before to the sums.
 void HvxTile::block(Value *weights, Value *low, Value *top, Value *index) {
   Value *xq = w.at(q.xq, index, 32), *xsum = w.at(q.xsum, index, 4);
-  Values products;
+  const int64_t pairs = tokens * vectors;
+  Values products, totals, factors, x(tokens);
   for (int64_t t = 0; t < tokens; ++t) {
-    Value *start = word(0);
+    Value *start = word(0), *total = nullptr;
+    if (offset || layout.hasMinimum())
+      total = load(b.getInt32Ty(), perToken(xsum, t), 4);
     if (offset)
-      start = splatWord(b.CreateMul(load(b.getInt32Ty(), perToken(xsum, t), 4),
-                                    b.getInt32(-offset)));
+      start = splatWord(b.CreateMul(total, b.getInt32(-offset)));
     products.append(vectors, start);
+    totals.push_back(total);
+    Value *xs = load(b.getFloatTy(), w.at(perToken(q.xs, t), index, 4), 4);
+    factors.push_back(
+        b.CreateFPToSI(b.CreateFMul(xs, b.CreateLoad(b.getFloatTy(), units[t])),
+                       b.getInt32Ty()));
   }
   for (int group = 0; group < 8; ++group) {
     Values part;
     for (int64_t v = 0; v < vectors; ++v)
       part.push_back(codes(low, top, group, v));
     for (int64_t t = 0; t < tokens; ++t) {
-      Value *x = load(b.getInt32Ty(), w.at(perToken(xq, t), group * 4), 4);
+      if (group % 2 == 0)
+        x[t] = load(b.getInt64Ty(), w.at(perToken(xq, t), group * 4), 8);
+      Value *four =
+          b.CreateTrunc(group % 2 ? b.CreateLShr(x[t], b.getInt64(32)) : x[t],
+                        b.getInt32Ty());
       for (int64_t v = 0; v < vectors; ++v) {
         Value *&product = products[t * vectors + v];
         product = w.intrinsic(Intrinsic::hexagon_V6_vrmpybus_acc_128B,
-                              {product, part[v], x});
+                              {product, part[v], four});
       }
     }
+    addPending(group * pairs / 8, (group + 1) * pairs / 8);
   }
-  addTerms(scales(weights), index, products);
-  if (!layout.hasMinimum())
-    return;
-  Values totals;
+  Values scale = parts(scales(weights));
+  if (layout.hasMinimum()) {
+    Values minimum = parts(scales(minima(weights)));
+    for (int64_t t = 0; t < tokens; ++t) {
+      Value *total = splatWord(totals[t]), *factor = splatWord(factors[t]);
+      for (int64_t v = 0; v < vectors; ++v)
+        addTerm(total, minimum[v], factor, sum(t, v));
+    }
+  }
+  for (int64_t i = 0; i < pairs; ++i)
+    b.CreateStore(products[i], pending[i]);
+  for (int64_t v = 0; v < vectors; ++v)
+    b.CreateStore(scale[v], pendingParts[v]);
   for (int64_t t = 0; t < tokens; ++t)
-    totals.append(vectors,
-                  splatWord(load(b.getInt32Ty(), perToken(xsum, t), 4)));
-  addTerms(scales(minima(weights)), index, totals);
+    b.CreateStore(factors[t], pendingFactors[t]);
 }
 
-/// Adds integers * scale * xs of each token and vector to the sums.
-void HvxTile::addTerms(const Scales &s, Value *index,
-                       ArrayRef<Value *> integers) {
+/// sum += integers * scale * factor
+void HvxTile::addTerm(Value *integers, Value *part, Value *factor,
+                      AllocaInst *sum) {
+  Value *exact =
+      w.intrinsic(Intrinsic::hexagon_V6_vmpyiowh_128B, {integers, part});
+  Value *upper =
+      w.intrinsic(Intrinsic::hexagon_V6_vmpyewuh_128B, {exact, factor});
+  upper = w.intrinsic(Intrinsic::hexagon_V6_vmpyowh_sacc_128B,
+                      {upper, exact, factor});
+  upper = w.intrinsic(Intrinsic::hexagon_V6_vasrwv_128B, {upper, part});
+  b.CreateStore(b.CreateAdd(b.CreateLoad(words, sum), upper), sum);
+}
+
+/// Adds sums [from, to) of the block before.
+void HvxTile::addPending(int64_t from, int64_t to) {
+  for (int64_t i = from; i < to; ++i) {
+    const int64_t t = i / vectors, v = i % vectors;
+    if (v == 0 || i == from)
+      factor = splatWord(b.CreateLoad(b.getInt32Ty(), pendingFactors[t]));
+    addTerm(b.CreateLoad(words, pending[i]),
+            b.CreateLoad(words, pendingParts[v]), factor, sum(t, v));
+  }
+}
+
+/// Largest exponents of the rows' scales and of the tokens'.
+void HvxTile::findLargest(Value *first) {
+  AllocaInst *largest = rowTop;
+  b.CreateStore(half(0x400), largest);
+  for (AllocaInst *bits : xsTops)
+    b.CreateStore(b.getInt32(31 << 23), bits);
+  w.loop(layout.k / layout.block, [&](Value *index) {
+    Value *weights = w.at(first, index, layout.blockBytes());
+    Value *exponent = exponents(scales(weights));
+    if (layout.hasMinimum())
+      exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
+                                         exponents(scales(minima(weights))));
+    b.CreateStore(b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
+                                          b.CreateLoad(halves, largest)),
+                  largest);
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t part = 0; part < q.perBlock(); ++part) {
+        Value *xs =
+            w.at(w.at(perToken(q.xs, t), index, q.perBlock() * 4), part * 4);
+        b.CreateStore(b.CreateBinaryIntrinsic(
+                          Intrinsic::smax, load(b.getInt32Ty(), xs, 4),
+                          b.CreateLoad(b.getInt32Ty(), xsTops[t])),
+                      xsTops[t]);
+      }
+  });
+  // Sums that would be shifted by more than 31 are shifted by 31.
+  Value *exponent = b.CreateLoad(halves, largest);
+  Value *lower = b.CreateBinaryIntrinsic(Intrinsic::usub_sat, exponent,
+                                         half((31 - headroom) << 10));
+  b.CreateStore(b.CreateBinaryIntrinsic(Intrinsic::umax, lower, half(0x400)),
+                rowLeast);
+  b.CreateStore(b.CreateAdd(exponent, half(headroom << 10)), rowTop);
   for (int64_t t = 0; t < tokens; ++t) {
-    Value *xs = xsBits(index, t);
-    Value *below = b.CreateSub(load(halves, tops[t], vectorBytes),
-                               splatHalf(b.CreateLShr(xs, b.getInt32(23))));
-    below = b.CreateAdd(b.CreateSub(below, s.exponent), half(headroom));
-    below = b.CreateBinaryIntrinsic(Intrinsic::smin, below, half(31));
-    Value *both = zip(s.mantissa, below);
-    // 1.xx * 2^30; a scale of 0 has sums of 0.
-    Value *factor = splatWord(b.CreateOr(
-        b.CreateAnd(b.CreateShl(xs, b.getInt32(7)), b.getInt32(0x3fffff80)),
-        b.getInt32(0x40000000)));
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value *parts = w.part(both, v * lanes, lanes);
-      Value *exact = w.intrinsic(Intrinsic::hexagon_V6_vmpyiowh_128B,
-                                 {integers[t * vectors + v], parts});
-      Value *upper =
-          w.intrinsic(Intrinsic::hexagon_V6_vmpyewuh_128B, {exact, factor});
-      upper = w.intrinsic(Intrinsic::hexagon_V6_vmpyowh_sacc_128B,
-                          {upper, exact, factor});
-      upper = w.intrinsic(Intrinsic::hexagon_V6_vasrwv_128B, {upper, parts});
-      Value *memory = sum(t, v);
-      b.CreateStore(b.CreateAdd(b.CreateLoad(words, memory), upper), memory);
-    }
+    // 2^30 for xs in [2^E, 2^(E + 1)).
+    Value *biased =
+        b.CreateLShr(b.CreateLoad(b.getInt32Ty(), xsTops[t]), b.getInt32(23));
+    b.CreateStore(biased, xsTops[t]);
+    Value *unit = b.CreateShl(b.CreateSub(b.getInt32(30 + 2 * 127), biased),
+                              b.getInt32(23));
+    b.CreateStore(b.CreateBitCast(unit, b.getFloatTy()), units[t]);
   }
 }
 
 void HvxTile::build() {
-  const int64_t perBlock = q.perBlock();
-  for (int64_t i = 0; i < tokens * vectors; ++i)
-    sums.push_back(w.local(words));
-  for (int64_t t = 0; t < tokens; ++t)
-    tops.push_back(w.local(halves));
+  const int64_t perBlock = q.perBlock(), pairs = tokens * vectors;
+  auto locals = [&](int64_t count, Type *type) {
+    SmallVector<AllocaInst *> all;
+    for (int64_t i = 0; i < count; ++i)
+      all.push_back(w.local(type));
+    return all;
+  };
+  sums = locals(pairs, words), pending = locals(pairs, words);
+  pendingParts = locals(vectors, words);
+  pendingFactors = locals(tokens, b.getInt32Ty());
+  xsTops = locals(tokens, b.getInt32Ty());
+  units = locals(tokens, b.getFloatTy());
+  rowTop = w.local(halves), rowLeast = w.local(halves);
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
-    for (AllocaInst *top : tops)
-      b.CreateStore(half(0), top);
+    findLargest(first);
     // Half of a unit is what shifting takes off each sum on average.
     for (AllocaInst *memory : sums)
       b.CreateStore(word(headroom ? terms / 2 : 0), memory);
-    auto overBlocks = [&](function_ref<void(Value *, Value *, Value *)> body) {
-      w.loop(layout.k / layout.block, [&](Value *index) {
-        Value *weights = w.at(first, index, layout.blockBytes());
-        w.loop(perBlock, [&](Value *part) {
-          body(weights, part,
-               b.CreateAdd(b.CreateMul(index, b.getInt64(perBlock)), part));
-        });
+    // Before the first block there is one of zeros.
+    for (AllocaInst *memory : pending)
+      b.CreateStore(word(0), memory);
+    for (AllocaInst *memory : pendingParts)
+      b.CreateStore(word(0), memory);
+    for (AllocaInst *memory : pendingFactors)
+      b.CreateStore(b.getInt32(0), memory);
+    w.loop(layout.k / layout.block, [&](Value *index) {
+      Value *weights = w.at(first, index, layout.blockBytes());
+      w.loop(perBlock, [&](Value *part) {
+        Value *low =
+            w.at(w.at(weights, layout.codesStart()), part, q.lowBytes());
+        Value *top = w.at(w.at(weights, layout.topStart()), part, q.topBytes());
+        block(weights, low, top,
+              b.CreateAdd(b.CreateMul(index, b.getInt64(perBlock)), part));
       });
-    };
-    // A first pass finds each row's largest exponent.
-    overBlocks([&](Value *weights, Value *, Value *index) {
-      Value *exponent = scales(weights).exponent;
-      if (layout.hasMinimum())
-        exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
-                                           scales(minima(weights)).exponent);
-      for (int64_t t = 0; t < tokens; ++t) {
-        Value *both = b.CreateAdd(
-            exponent,
-            splatHalf(b.CreateLShr(xsBits(index, t), b.getInt32(23))));
-        b.CreateStore(b.CreateBinaryIntrinsic(
-                          Intrinsic::smax, b.CreateLoad(halves, tops[t]), both),
-                      tops[t]);
-      }
     });
-    overBlocks([&](Value *weights, Value *part, Value *index) {
-      Value *low = w.at(w.at(weights, layout.codesStart()), part, q.lowBytes());
-      Value *top = w.at(w.at(weights, layout.topStart()), part, q.topBytes());
-      block(weights, low, top, index);
-    });
+    addPending(0, pairs);
     for (int64_t t = 0; t < tokens; ++t)
       finish(panel, t);
   });
@@ -268,14 +338,16 @@ Value *HvxTile::toFloat(Value *sum, Value *exponent) {
 /// Writes y of a token.
 void HvxTile::finish(Value *panel, int64_t token) {
   Value *zero = half(0);
-  Value *exponents = zip(zero, load(halves, tops[token], vectorBytes));
+  Value *largest = b.CreateLShr(load(halves, rowTop, vectorBytes), half(10));
+  Value *exponents = zip(zero, largest);
+  Value *unit = splatWord(b.CreateAdd(
+      b.CreateLoad(b.getInt32Ty(), xsTops[token]), b.getInt32(-151 - room)));
   Value *y =
       w.at(w.at(q.y, token * shape.yStride * 4), panel, int64_t(shape.out) * 4);
   const bool plain = !shape.bias && !shape.residual && !shape.swiglu;
   Value *memory = plain ? y : w.stack(layout.rows * 4);
   for (int64_t v = 0; v < vectors; ++v) {
-    Value *exponent = b.CreateAdd(w.part(exponents, v * lanes, lanes),
-                                  word(headroom - 151 - room));
+    Value *exponent = b.CreateAdd(w.part(exponents, v * lanes, lanes), unit);
     Value *bits = toFloat(b.CreateLoad(words, sum(token, v)), exponent);
     b.CreateAlignedStore(bits, w.at(memory, v * vectorBytes), Align(4));
   }
