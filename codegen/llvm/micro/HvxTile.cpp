@@ -308,7 +308,7 @@ void HvxTile::build() {
             w.at(w.at(weights, layout.codesStart()), part, q.lowBytes());
         Value *top = w.at(w.at(weights, layout.topStart()), part, q.topBytes());
         block(weights, low, top,
-              b.CreateAdd(b.CreateMul(index, b.getInt64(perBlock)), part));
+              b.CreateAdd(b.CreateMul(index, w.index(perBlock)), part));
       });
     });
     addPending(0, pairs);
@@ -375,7 +375,7 @@ void HvxTile::finishRow(Value *panel, Value *row, Value *memory,
   Value *value = result(row);
   if (shape.swiglu)
     value = b.CreateFMul(silu(w, value),
-                         result(b.CreateAdd(row, b.getInt64(shape.out))));
+                         result(b.CreateAdd(row, w.index(shape.out))));
   else if (shape.residual)
     value = b.CreateFAdd(load(f32, column(q.res, shape.resStride), 4), value);
   b.CreateAlignedStore(value, column(q.y, shape.yStride), Align(4));

@@ -9,7 +9,8 @@ namespace lfmc {
 
 MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers,
                          int64_t pointerBytes)
-    : b(module.getContext()) {
+    : b(module.getContext()),
+      indexType(b.getIntNTy(unsigned(pointerBytes) * 8)) {
   SmallVector<Type *> types(buffers, b.getPtrTy());
   function = Function::Create(FunctionType::get(b.getInt32Ty(), types, false),
                               GlobalValue::ExternalLinkage, symbol, module);
@@ -28,7 +29,7 @@ Value *MicroWriter::at(Value *pointer, int64_t bytes) {
 
 Value *MicroWriter::at(Value *pointer, Value *index, int64_t bytes) {
   return b.CreateGEP(b.getInt8Ty(), pointer,
-                     b.CreateMul(index, b.getInt64(bytes)));
+                     b.CreateMul(index, this->index(bytes)));
 }
 
 Value *MicroWriter::load(Type *type, Value *pointer) {
@@ -105,7 +106,7 @@ Values MicroWriter::loop(Value *from, Value *to, int64_t step, Values carried,
   BasicBlock *block = BasicBlock::Create(b.getContext(), "loop", function);
   b.CreateBr(block);
   b.SetInsertPoint(block);
-  PHINode *index = b.CreatePHI(b.getInt64Ty(), 2);
+  PHINode *index = b.CreatePHI(indexType, 2);
   index->addIncoming(from, before);
   SmallVector<PHINode *> phis;
   for (Value *&value : carried) {
@@ -114,7 +115,7 @@ Values MicroWriter::loop(Value *from, Value *to, int64_t step, Values carried,
     value = phis.back();
   }
   Values next = body(index, carried);
-  Value *following = b.CreateAdd(index, b.getInt64(step), "", /*HasNUW=*/true,
+  Value *following = b.CreateAdd(index, this->index(step), "", /*HasNUW=*/true,
                                  /*HasNSW=*/true);
   index->addIncoming(following, b.GetInsertBlock());
   for (auto [phi, value] : zip(phis, next))
@@ -127,8 +128,8 @@ Values MicroWriter::loop(Value *from, Value *to, int64_t step, Values carried,
 
 void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {
   if (count == 1)
-    return body(b.getInt64(0));
-  loop(b.getInt64(0), b.getInt64(count), 1, {}, [&](Value *index, Values none) {
+    return body(index(0));
+  loop(index(0), index(count), 1, {}, [&](Value *index, Values none) {
     body(index);
     return none;
   });

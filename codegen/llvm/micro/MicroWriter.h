@@ -32,6 +32,10 @@ public:
   llvm::FixedVectorType *vector(llvm::Type *element, int64_t count) {
     return llvm::FixedVectorType::get(element, count);
   }
+  /// An index: an integer of a pointer's size, which hardware loops count.
+  llvm::ConstantInt *index(int64_t value) {
+    return llvm::ConstantInt::get(indexType, uint64_t(value));
+  }
   llvm::Value *at(llvm::Value *pointer, int64_t bytes);
   /// pointer + index * bytes
   llvm::Value *at(llvm::Value *pointer, llvm::Value *index, int64_t bytes);
@@ -66,6 +70,7 @@ public:
   llvm::IRBuilder<> b;
 
 private:
+  llvm::IntegerType *indexType;
   llvm::Function *function;
   Values memory;
 };
