@@ -112,12 +112,16 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.add("many.chunk_rows", {32, 64, 128, 256, 512}, 128, usedByMany);
   space.add("many.prefetch", {0, 2048, 8192}, 8192, usedByMany);
   space.allowed = [=](const Choice &c) {
+    const int64_t rows = c.at("rows");
+    // codegen/llvm/micro/ArmMatrix.cpp takes whole panels of up to four
+    // vectors.
+    if (quads)
+      return rows <= matrixRows && c.at("many.tile_rows") >= rows;
     // Sums that are far more than the registers only ever lose, but for those
     // that lie in memory.
-    return tiles || quads ||
-           c.at("many.tokens") *
-                   std::min(c.at("rows"), c.at("many.tile_rows")) / lanes <=
-               target.vectorRegisters * 3 / 2;
+    return tiles || c.at("many.tokens") *
+                            std::min(rows, c.at("many.tile_rows")) / lanes <=
+                        target.vectorRegisters * 3 / 2;
   };
   return space;
 }

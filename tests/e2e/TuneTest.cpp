@@ -265,7 +265,7 @@ TEST(TuneForPhones, ReadsQuadsOfTokens) {
   Outcome tuned = runLfmc(
       "tune " + tiny() +
       " --target snapdragon-8-elite --quant q4 --calibrate none --device qemu "
-      "--most 3 --tokens 31 --seconds 0.02 --database " +
+      "--most 2 --tokens 31 --seconds 0.02 --database " +
       place("phone.sqlite").string());
   EXPECT_EQ(tuned.code, 0) << tuned.err;
   EXPECT_EQ(tuned.err.find("warning"), std::string::npos) << tuned.err;
