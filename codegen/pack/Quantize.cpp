@@ -91,8 +91,8 @@ std::optional<BadElement> quantizeRows(const Matrix &matrix,
   for (size_t i = 0; i < rows.size(); ++i)
     if (auto bad = readRow(matrix, rows[i], values.data() + i * columns))
       return bad;
-  int64_t bad = quantizer.quantize(values.data(), int64_t(rows.size()), columns,
-                                   blocks, codes, scales);
+  int64_t bad = quantizeRows(quantizer, rows, values.data(), columns, blocks,
+                             codes, scales);
   if (bad >= 0)
     return badElementOf(matrix, rows[bad / columns], bad % columns,
                         values[bad]);

@@ -7,6 +7,8 @@
 
 #include "codegen/pack/Quantize.h"
 
+#include <memory>
+
 namespace lfmc::pack {
 
 class RowQuantizer {
@@ -21,7 +23,20 @@ public:
   virtual int64_t quantize(float *values, int64_t rows, int64_t columns,
                            const Blocks &blocks, int8_t *codes,
                            BlockScale *scales) const = 0;
+
+  /// What quantizes row `row` of the whole matrix, if rows differ in that; else
+  /// null: this. Thread-safe.
+  virtual std::shared_ptr<const RowQuantizer> ofRow(int64_t /*row*/) const {
+    return nullptr;
+  }
 };
+
+/// quantizer.quantize for the rows `rows` of the matrix, whose values lie side
+/// by side, each by what its ofRow says.
+int64_t quantizeRows(const RowQuantizer &quantizer,
+                     const std::vector<int64_t> &rows, float *values,
+                     int64_t columns, const Blocks &blocks, int8_t *codes,
+                     BlockScale *scales);
 
 /// quantizeBlock for every block: the bits of GGUF's Q4_0 and Q8_0.
 class NearestQuantizer : public RowQuantizer {
@@ -31,8 +46,8 @@ public:
                    BlockScale *scales) const override;
 };
 
-/// Replaces rows by the values that their codes stand for. Returns like
-/// quantize.
+/// Replaces the rows of a matrix, from the first on, by the values that their
+/// codes stand for. Returns like quantize.
 int64_t roundRows(const RowQuantizer &quantizer, float *values, int64_t rows,
                   int64_t columns, const Blocks &blocks);
 

@@ -103,6 +103,8 @@ public:
   mlir::ModuleOp ir() const { return *module; }
   /// The best level.
   const Target &target() const { return *machine; }
+  /// "quantization" among the manifest's "options"; null: nothing is quantized.
+  Json quantizationJson() const;
   /// "x86-64-v4", or "x86-64-v2, x86-64-v3, x86-64-v4".
   std::string targetNames() const;
 
@@ -119,7 +121,6 @@ private:
   void remarkRounded();
   llvm::Error equalise();
   llvm::Error lowerLevels();
-  Json quantizationJson() const;
   Json levelsJson() const;
   Json tuningJson() const;
   ProgramInfo programInfo(const PackedWeights &packed) const;

@@ -66,6 +66,34 @@ void Compilation::remarkRounded() {
       options.remark(fmt::format("{} tensors {}", count, how));
 }
 
+namespace {
+
+// By layer, of the experts that calibration has met: how many tokens each saw.
+Json coverageJson(const Calibration &calibration) {
+  std::map<int64_t, const std::vector<int64_t> *> layers;
+  for (const Calibration::Input &input : calibration.inputs())
+    if (input.experts)
+      layers[layerOf(input.weight)] = &calibration.expertTokens(input.weight);
+  Json rows = Json::array();
+  for (const auto &[layer, tokens] : layers) {
+    std::vector<int64_t> sorted = *tokens;
+    llvm::sort(sorted);
+    rows.push_back(
+        {{"layer", layer},
+         {"least", sorted.front()},
+         {"median", sorted[sorted.size() / 2]},
+         {"unseen", llvm::count(sorted, 0)},
+         {"too_few", llvm::count_if(sorted,
+                                    [](int64_t count) {
+                                      return count < Calibration::leastTokens;
+                                    })},
+         {"tokens", *tokens}});
+  }
+  return rows;
+}
+
+} // namespace
+
 Json Compilation::quantizationJson() const {
   if (options.quant.empty())
     return nullptr;
@@ -73,10 +101,13 @@ Json Compilation::quantizationJson() const {
   Json json = {{"schemes", options.quant},
                {"quantizer", quantizerName(choice.kind).str()},
                {"calibration", nullptr}};
-  if (choice.calibration)
+  if (choice.calibration) {
     json["calibration"] = {{"text", choice.calibration->text},
                            {"tokens", choice.calibration->tokens},
                            {"scaled_channels", scaledChannels}};
+    if (Json rows = coverageJson(*choice.calibration); !rows.empty())
+      json["calibration"]["experts"] = std::move(rows);
+  }
   return json;
 }
 

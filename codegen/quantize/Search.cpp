@@ -51,8 +51,10 @@ struct Scratch {
   std::vector<LaneGrid> grids;              // [blocks]
 };
 
-class SearchQuantizer : public RowQuantizer {
+class SearchQuantizer : public InputQuantizer {
 public:
+  std::unique_ptr<RowQuantizer>
+  scaled(const std::vector<float> &factors) const override;
   int64_t quantize(float *values, int64_t rows, int64_t columns,
                    const Blocks &blocks, int8_t *codes,
                    BlockScale *scales) const override;
@@ -261,6 +263,25 @@ int64_t SearchQuantizer::quantize(float *values, int64_t rows, int64_t columns,
   return -1;
 }
 
+// With H scaled to S H S its inverse's factor F becomes S⁻¹ F.
+std::unique_ptr<RowQuantizer>
+SearchQuantizer::scaled(const std::vector<float> &factors) const {
+  auto result = std::make_unique<SearchQuantizer>(*this);
+  if (weights.empty())
+    result->weights.assign(factors.size(), 1.0f);
+  for (size_t i = 0; i < factors.size(); ++i)
+    result->weights[i] *= factors[i];
+  for (Group &group : result->groups)
+    for (int64_t i = 0; i < group.size && !group.factor.empty(); ++i) {
+      float own = factors[group.first + i];
+      for (int64_t j = 0; j < group.size; ++j) {
+        group.factor[i * group.size + j] /= own;
+        group.matrix[i * group.size + j] *= own * factors[group.first + j];
+      }
+    }
+  return result;
+}
+
 // Roots of the diagonal, with the same damping as the feedback's.
 std::vector<float> searchWeights(const InputMoments &moments) {
   int64_t columns = moments.columns();
@@ -277,7 +298,8 @@ std::vector<float> searchWeights(const InputMoments &moments) {
 // The group's moments by the divisors, symmetric, with a diagonal that is not
 // 0.
 std::vector<float> dampedMatrix(const InputMoments::Group &group,
-                                const std::vector<float> &divisors) {
+                                const InputMoments &moments) {
+  const std::vector<float> &divisors = moments.divisors;
   const int64_t n = group.size;
   std::vector<float> matrix(n * n);
   auto divisor = [&](int64_t i) {
@@ -287,7 +309,8 @@ std::vector<float> dampedMatrix(const InputMoments::Group &group,
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j <= i; ++j)
       matrix[i * n + j] = matrix[j * n + i] =
-          group.matrix[i * n + j] / (divisor(i) * divisor(j));
+          group.matrix[i * n + j] / (divisor(i) * divisor(j)) *
+          (i == j ? 1 : moments.correlation);
     mean += matrix[i * n + i] / double(n);
   }
   for (int64_t i = 0; i < n; ++i)
@@ -297,14 +320,15 @@ std::vector<float> dampedMatrix(const InputMoments::Group &group,
 
 } // namespace
 
-std::unique_ptr<RowQuantizer> makeSearchQuantizer(const InputMoments *moments) {
+std::unique_ptr<InputQuantizer>
+makeSearchQuantizer(const InputMoments *moments) {
   auto quantizer = std::make_unique<SearchQuantizer>();
   if (moments)
     quantizer->weights = searchWeights(*moments);
   return quantizer;
 }
 
-std::unique_ptr<RowQuantizer>
+std::unique_ptr<InputQuantizer>
 makeFeedbackQuantizer(const InputMoments &moments) {
   auto quantizer = std::make_unique<SearchQuantizer>();
   quantizer->weights = searchWeights(moments);
@@ -314,7 +338,7 @@ makeFeedbackQuantizer(const InputMoments &moments) {
     group.size = from.size;
     if (!from.matrix)
       continue;
-    group.matrix = dampedMatrix(from, moments.divisors);
+    group.matrix = dampedMatrix(from, moments);
     group.factor = inverseFactor(group.matrix.data(), from.size);
     for (int64_t i = 0; i < group.size && !group.factor.empty(); ++i)
       quantizer->weights[group.first + i] =

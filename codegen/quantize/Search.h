@@ -28,6 +28,9 @@ struct InputMoments {
     const float *matrix;
   };
   std::vector<Group> groups;
+  /// Of the elements beside the diagonals what counts; 1: all. Less where so
+  /// few rows were seen that they agree by chance.
+  float correlation = 1;
   /// What the inputs are divided by, [columns]; empty: 1. The matrices are of
   /// the inputs before.
   std::vector<float> divisors;
@@ -38,13 +41,22 @@ struct InputMoments {
   float diagonal(int64_t column) const;
 };
 
+/// A quantizer that knows its inputs.
+class InputQuantizer : public pack::RowQuantizer {
+public:
+  /// The same for inputs whose column c is `factors[c]` > 0 times as large.
+  /// Cheaper than from their moments: nothing is factored.
+  virtual std::unique_ptr<pack::RowQuantizer>
+  scaled(const std::vector<float> &factors) const = 0;
+};
+
 /// Least weighted squared error; without moments the weights are 1.
-std::unique_ptr<pack::RowQuantizer>
+std::unique_ptr<InputQuantizer>
 makeSearchQuantizer(const InputMoments *moments);
 
 /// With error feedback inside each group of columns. A group without usable
 /// moments (not finite, indefinite) is quantized by search.
-std::unique_ptr<pack::RowQuantizer>
+std::unique_ptr<InputQuantizer>
 makeFeedbackQuantizer(const InputMoments &moments);
 
 } // namespace lfmc

@@ -10,23 +10,30 @@ using namespace mlir;
 namespace lfmc {
 namespace {
 
-LogicalResult observe(lfm2::LinearOp linear, func::FuncOp function,
-                      int64_t tokens) {
-  auto param = linear.getWeight().getDefiningOp<lfm2::ParamOp>();
+// Routers are not quantized.
+bool isRouter(lfm2::LinearOp linear) {
+  return !linear->use_empty() &&
+         llvm::all_of(linear->getUsers(), llvm::IsaPred<lfm2::RouteOp>);
+}
+
+// Keeps the rows `x` that meet `weight` in `op`.
+LogicalResult observe(Operation *op, Value x, Value weight,
+                      func::FuncOp function, int64_t tokens) {
+  auto param = weight.getDefiningOp<lfm2::ParamOp>();
   if (!param)
-    return linear.emitError("expected a weight that is an lfm2.param");
-  Location loc = linear.getLoc();
-  OpBuilder builder(linear);
-  Value rows = linear.getX();
-  if (linear.getNorm())
+    return op->emitError("expected a weight that is an lfm2.param");
+  Location loc = op->getLoc();
+  OpBuilder builder(op);
+  Value rows = x;
+  if (auto linear = dyn_cast<lfm2::LinearOp>(op); linear && linear.getNorm())
     rows = lfm2::RmsNormOp::create(builder, loc, rows.getType(), rows,
                                    linear.getNorm(), linear.getEpsAttr());
-  int64_t width = linear.getX().getType().getDimSize(1);
+  int64_t width = cast<RankedTensorType>(x.getType()).getDimSize(1);
   auto type = RankedTensorType::get({tokens, 1, width}, builder.getF32Type());
   OpBuilder top(function);
   std::string name = observedState(param.getWeight());
   if (function->getParentOfType<ModuleOp>().lookupSymbol(name))
-    return linear.emitError() << "the symbol @" << name << " is not free";
+    return op->emitError() << "the symbol @" << name << " is not free";
   lfm2::StateOp::create(top, loc, top.getStringAttr(name), top.getUnitAttr(),
                         TypeAttr::get(type), lfm2::CacheLayoutAttr(),
                         /*offset=*/IntegerAttr(),
@@ -59,11 +66,20 @@ LogicalResult observeInputs(ModuleOp module) {
   if (!tokens)
     return module.emitError("expected a function @prefill with "
                             "lfm2.max_tokens");
-  SmallVector<lfm2::LinearOp> linears;
-  function.walk([&](lfm2::LinearOp linear) { linears.push_back(linear); });
-  for (lfm2::LinearOp linear : linears)
-    if (failed(observe(linear, function, tokens.getInt())))
+  SmallVector<Operation *> readers;
+  function.walk([&](Operation *op) {
+    if (isa<lfm2::ExpertsOp>(op) ||
+        (isa<lfm2::LinearOp>(op) && !isRouter(cast<lfm2::LinearOp>(op))))
+      readers.push_back(op);
+  });
+  for (Operation *op : readers) {
+    auto experts = dyn_cast<lfm2::ExpertsOp>(op);
+    Value x = experts ? experts.getX() : cast<lfm2::LinearOp>(op).getX();
+    Value weight =
+        experts ? experts.getWeight() : cast<lfm2::LinearOp>(op).getWeight();
+    if (failed(observe(op, x, weight, function, tokens.getInt())))
       return failure();
+  }
   return success();
 }
 

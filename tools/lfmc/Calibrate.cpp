@@ -13,6 +13,7 @@
 #include "llvm/Support/Path.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,7 +30,10 @@ constexpr int64_t longest = 512, shortest = 32;
 
 // Tokens of a sequence whose rows fit `observedBytes`.
 int64_t sequenceLength(const ModelConfig &config) {
-  int64_t width = config.numLayers * (3 * config.hiddenSize + config.ffnWidth);
+  int64_t sparse = config.numExpertLayers();
+  int64_t width = config.numLayers * 3 * config.hiddenSize +
+                  (config.numLayers - sparse) * config.ffnWidth +
+                  sparse * config.expertsPerToken * config.expertWidth;
   int64_t length = longest;
   while (length > 128 && length * width * 4 > observedBytes)
     length /= 2;
@@ -57,11 +61,18 @@ struct Memory {
   }
 };
 
+// Where an input's rows are, and of which experts.
+struct Source {
+  int64_t offset = -1;  // in the state; -1: the hidden rows
+  int32_t experts = -1; // index in the program's table; -1: a linear
+};
+
 // One sequence at a time through a program, on one thread.
 class Reader {
 public:
   bool open(const lfm_program &of) {
     program = &of;
+    chosen.resize(size_t(of.expert_layers));
     return state.allocate(of.state_bytes) && arena.allocate(of.arena_bytes) &&
            output.allocate(uint64_t(of.max_prefill) * of.hidden_size * 4);
   }
@@ -73,7 +84,17 @@ public:
         std::memset(state.data.get() + info.offset, 0, info.bytes);
     // A team of one passes every barrier.
     lfm_ticket tickets[2] = {};
-    lfm_sync sync = {};
+    struct Sync : lfm_sync {
+      Reader *reader;
+    } sync = {};
+    sync.reader = this;
+    sync.chosen = [](lfm_sync *sync, uint64_t weights, const int32_t *experts,
+                     int64_t n) {
+      Reader &reader = *static_cast<Sync *>(sync)->reader;
+      for (int32_t i = 0; i < reader.program->expert_layers; ++i)
+        if (reader.program->experts[i].up_offset == weights)
+          reader.chosen[i].assign(experts, experts + n);
+    };
     sync.tickets[0] = &tickets[0];
     sync.tickets[1] = &tickets[1];
     sync.threads = 1;
@@ -96,9 +117,20 @@ public:
     return reinterpret_cast<float *>(offset < 0 ? output.data.get()
                                                 : state.data.get() + offset);
   }
-  int64_t count = 0;
+  /// Adds what the last sequence has for part `part` of an input.
+  void add(Calibration &to, size_t input, int64_t part,
+           const Source &source) const {
+    if (source.experts < 0)
+      return to.add(input, part, rows(source.offset), count);
+    int64_t slots = program->experts[source.experts].per_token;
+    assert(int64_t(chosen[source.experts].size()) == count * slots);
+    to.add(input, part, rows(source.offset), count,
+           chosen[source.experts].data(), slots);
+  }
 
 private:
+  int64_t count = 0;
+  std::vector<std::vector<int32_t>> chosen; // by layer of the table
   const lfm_program *program = nullptr;
   Memory state, arena, output;
 };
@@ -112,25 +144,30 @@ public:
 
 private:
   Error findInputs();
+  void findExperts(const Json &weight, Calibration::Input &input,
+                   Source &source) const;
   Expected<std::vector<Tokens>> ownTokens(int64_t wanted);
   Expected<std::vector<Tokens>> textTokens(int64_t wanted);
   Error observe(ArrayRef<Tokens> sequences);
 
   const CalibrationOptions &options;
   Progress progress;
-  uint64_t parameters = 0;
-  int64_t length = 0; // tokens of a sequence
+  uint64_t parameters = 0; // of a token
+  int64_t length = 0;      // tokens of a sequence
   std::optional<Model> model;
   std::unique_ptr<sys::fs::mapped_file_region> weights;
   std::unique_ptr<Calibration> result;
-  std::vector<int64_t> offsets; // of the rows, by input; -1: hidden rows
+  std::vector<Source> sources; // by input
 };
 
 Error Calibrator::open(const std::string &checkpoint) {
   Expected<Checkpoint> opened = Checkpoint::open(checkpoint);
   if (!opened)
     return opened.takeError();
-  parameters = opened->config().parameterCount();
+  // What a token reads.
+  ModelConfig active = opened->config();
+  active.numExperts = active.expertsPerToken;
+  parameters = active.parameterCount();
   length = sequenceLength(opened->config());
   CompileOptions compile;
   compile.checkpoint = checkpoint;
@@ -176,17 +213,42 @@ Error Calibrator::open(const std::string &checkpoint) {
   return findInputs();
 }
 
+// If `weight` stacks experts of the program's table, whose. A state's columns
+// are those of all slots.
+void Calibrator::findExperts(const Json &weight, Calibration::Input &input,
+                             Source &source) const {
+  const lfm_program &program = *model->program;
+  const uint64_t offset = weight.at("offset");
+  for (int32_t i = 0; i < program.expert_layers; ++i) {
+    const lfm_experts_info &info = program.experts[i];
+    input.ownRows = offset == info.down_offset;
+    if (!input.ownRows && offset != info.up_offset)
+      continue;
+    source.experts = i;
+    input.experts = info.count;
+    input.columns = weight.at("shape")[1];
+    input.expertRows = weight.at("shape")[0].get<int64_t>() / info.count /
+                       (input.ownRows ? 1 : 2);
+    return;
+  }
+}
+
 // Every state that the observation declared, and the head, which reads the rows
 // that @prefill returns.
 Error Calibrator::findInputs() {
   std::vector<Calibration::Input> inputs;
   std::string prefix = observedState(""), head = "lm_head";
   const lfm_program &program = *model->program;
-  auto add = [&](StringRef weight, int64_t columns, int64_t offset) {
-    if (columns % 32) // no block divides it: it cannot be quantized
+  auto add = [&](StringRef name, int64_t columns, int64_t offset) {
+    Calibration::Input input = {name.str(), columns};
+    Source source = {offset};
+    for (const Json &weight : model->manifest.at("weights"))
+      if (weight.at("name") == name.str())
+        findExperts(weight, input, source);
+    if (input.columns % 32) // no block divides it: it cannot be quantized
       return;
-    inputs.push_back({weight.str(), columns});
-    offsets.push_back(offset);
+    inputs.push_back(std::move(input));
+    sources.push_back(source);
   };
   for (int32_t i = 0; i < program.state_count; ++i) {
     const lfm_state_info &info = program.states[i];
@@ -246,9 +308,9 @@ Error Calibrator::observe(ArrayRef<Tokens> sequences) {
     if (!reader.open(*model->program))
       return makeError("no memory to read a sequence of {} tokens", length);
   std::vector<std::pair<size_t, int64_t>> sums;
-  for (size_t input = 0; input < offsets.size(); ++input)
-    for (int64_t group = 0; group < result->groups(input); ++group)
-      sums.emplace_back(input, group);
+  for (size_t input = 0; input < sources.size(); ++input)
+    for (int64_t part = 0; part < result->parts(input); ++part)
+      sums.emplace_back(input, part);
   const auto *data = reinterpret_cast<const uint8_t *>(weights->const_data());
   for (size_t first = 0; first < sequences.size(); first += team) {
     progress.update("calibration: reading", first, sequences.size());
@@ -257,10 +319,9 @@ Error Calibrator::observe(ArrayRef<Tokens> sequences) {
                 [&](size_t i) { readers[i].read(sequences[first + i], data); });
     // In the order of the sequences, whatever the number of threads.
     parallelFor(0, sums.size(), [&](size_t i) {
-      auto [input, group] = sums[i];
+      auto [input, part] = sums[i];
       for (size_t r = 0; r < count; ++r)
-        result->add(input, group, readers[r].rows(offsets[input]),
-                    readers[r].count);
+        readers[r].add(*result, input, part, sources[input]);
     });
   }
   for (const Tokens &tokens : sequences)

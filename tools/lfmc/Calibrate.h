@@ -18,15 +18,15 @@ struct CalibrationOptions {
   unsigned jobs = 0;  ///< threads; 0: all processors
 };
 
-/// Tokens that are read if nobody says how many: 8192, or fewer for a model of
-/// many parameters that has to write them, at least 512.
+/// Tokens that are read if nobody says how many: 8192, or fewer for a model
+/// whose tokens read many parameters and that has to write them, at least 512.
 int64_t calibrationTokens(uint64_t parameters, bool ownText);
 
 /// Compiles `checkpoint` with its weights as they are, runs it and sums up.
 /// Equal arguments give equal sums on equal processors, whatever the threads.
-/// Null: the model, reading its own tokens, computes values that are not finite.
-/// Errors: a text that cannot be read or has fewer than 32 tokens, values that
-/// are not finite with it, and what compiling brings.
+/// Null: the model, reading its own tokens, computes values that are not
+/// finite. Errors: a text that cannot be read or has fewer than 32 tokens,
+/// values that are not finite with it, and what compiling brings.
 llvm::Expected<std::shared_ptr<const Calibration>>
 calibrate(const std::string &checkpoint, const CalibrationOptions &options);
 

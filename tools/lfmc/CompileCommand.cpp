@@ -4,6 +4,7 @@
 #include "tools/lfmc/Calibrate.h"
 #include "tools/lfmc/Commands.h"
 #include "tools/lfmc/CompileFlags.h"
+#include "tools/lfmc/ExpertCoverage.h"
 #include "tools/lfmc/Figures.h"
 #include "tools/lfmc/Progress.h"
 
@@ -227,6 +228,7 @@ Expected<int> compile(const Flags &flags) {
         quantizerName(choice.kind).str(), choice.calibration->tokens,
         choice.calibration->text == "self" ? "its own"
                                            : choice.calibration->text);
+  outs() << coverageSummary((*compilation)->quantizationJson());
   if (options->tuning)
     outs() << tuningSummary(*options->tuning);
   outs() << fmt::format("{}: package {} for {}{}, {:.1f} s\n", flags.output,

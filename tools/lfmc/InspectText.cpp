@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/lfmc/InspectText.h"
 
+#include "tools/lfmc/ExpertCoverage.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -226,6 +228,9 @@ std::string Inspection::text(const std::string &function, bool full) {
   model();
   layers();
   memory();
+  const Json &options = manifest.at("options");
+  if (options.contains("quantization"))
+    out += coverageTable(options["quantization"]);
   arena(function, full);
   coverage();
   return std::move(out);

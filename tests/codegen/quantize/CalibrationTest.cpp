@@ -15,8 +15,8 @@ constexpr int64_t columns = 1024 + 96;
 TEST(Calibration, SumsOuterProductsByGroup) {
   auto calibration =
       llvm::cantFail(Calibration::create({{"a", 64}, {"b", columns}}));
-  ASSERT_EQ(calibration->groups(0), 1);
-  ASSERT_EQ(calibration->groups(1), 2);
+  ASSERT_EQ(calibration->parts(0), 1);
+  ASSERT_EQ(calibration->parts(1), 2);
   std::vector<float> rows = correlatedRows(37, columns, 5);
   for (int64_t group = 0; group < 2; ++group) { // in two pieces
     calibration->add(1, group, rows.data(), 20);
