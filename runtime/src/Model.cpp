@@ -119,8 +119,10 @@ void adviseHuge(void *memory, size_t bytes) {
 #endif
 }
 
+// `kept` takes the open file, if it is not null and the file is mapped.
 lfm_status loadWeights(const lfm_program &p, const char *path, uint32_t flags,
-                       const uint8_t *&weights, const Message &message) {
+                       const uint8_t *&weights, int *kept,
+                       const Message &message) {
   File file;
   file.handle = open(path, O_RDONLY | O_CLOEXEC);
   struct stat status;
@@ -169,8 +171,12 @@ lfm_status loadWeights(const lfm_program &p, const char *path, uint32_t flags,
                         bytes, strerror(errno));
   if (flags & LFM_MODEL_HUGE_PAGES)
     adviseHuge(memory, bytes);
-  if (flags & LFM_MODEL_PREFETCH)
+  if ((flags & LFM_MODEL_PREFETCH) && !kept)
     madvise(memory, bytes, MADV_WILLNEED);
+  if (kept) {
+    *kept = file.handle;
+    file.handle = -1;
+  }
   weights = static_cast<uint8_t *>(memory);
   return LFM_OK;
 }
@@ -222,18 +228,21 @@ lfm_status lfm_model_open(const lfm_program *program, const char *path,
                         "model %s: tokenizer tables are damaged",
                         program->name);
   const uint8_t *weights = nullptr;
-  if (lfm_status bad =
-          loadWeights(*program, path, chosen.flags, weights, message))
+  bool bounded = chosen.expert_mib && program->expert_layers;
+  int file = -1;
+  if (lfm_status bad = loadWeights(*program, path, chosen.flags, weights,
+                                   bounded ? &file : nullptr, message))
     return bad;
   size_t bytes = static_cast<size_t>(program->weights_bytes);
   void *memory = std::malloc(sizeof(lfm_model));
   ResidentExperts *resident = nullptr;
-  bool bounded = chosen.expert_mib && program->expert_layers;
   if (memory && bounded)
-    resident = ResidentExperts::create(*program, weights,
+    resident = ResidentExperts::create(*program, weights, file,
                                        uint64_t(chosen.expert_mib) << 20);
   if (!memory || (bounded && !resident)) {
     std::free(memory);
+    if (file >= 0)
+      close(file);
     unmapMemory(const_cast<uint8_t *>(weights), bytes);
     return message.fail(LFM_ERROR_OUT_OF_MEMORY, "no memory for the model");
   }

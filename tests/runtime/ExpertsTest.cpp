@@ -5,6 +5,9 @@
 #include "SessionFixture.h"
 
 #include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace {
 
@@ -24,7 +27,8 @@ void choose(const lfm_args *args, lfm_sync *sync, int32_t thread) {
     if (thread == 0 && sync->chosen)
       sync->chosen(sync, layer.up_offset, chosen.data(),
                    static_cast<int64_t>(chosen.size()));
-    for (int32_t expert : chosen) {
+    // Threads of a real program meet before the next layer.
+    for (int32_t expert : thread ? std::vector<int32_t>() : chosen) {
       auto e = static_cast<uint64_t>(expert);
       for (uint64_t at = 0; at < half; at += 4096) {
         args->arena[0] ^= args->weights[layer.up_offset + e * half + at];
@@ -68,20 +72,6 @@ protected:
     std::filesystem::resize_file(weights, at);
   }
 
-  Model openBounded(uint32_t mebibytes, uint32_t flags,
-                    lfm_status wanted = LFM_OK) {
-    lfm_model *model = nullptr;
-    lfm_model_options options = {};
-    options.flags = flags;
-    options.expert_mib = mebibytes;
-    char message[256] = "";
-    EXPECT_EQ(lfm_model_open(&program, weights.c_str(), &options, &model,
-                             message, sizeof message),
-              wanted)
-        << message;
-    return Model(model);
-  }
-
   std::vector<uint64_t> uses(const Session &session, int32_t index) {
     lfm_expert_uses found = {};
     EXPECT_EQ(lfm_session_experts(session.get(), index, &found), LFM_OK);
@@ -91,7 +81,7 @@ protected:
   }
 
   /// KiB of the weights file that are mapped into this process.
-  size_t residentKib() const {
+  size_t mappedKib() const {
     std::ifstream maps("/proc/self/smaps");
     size_t total = 0;
     bool ours = false;
@@ -102,6 +92,22 @@ protected:
         total += std::stoul(line.substr(4));
     }
     return total;
+  }
+
+  /// KiB of all experts that the system holds in memory.
+  size_t residentKib() const {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t bytes = program.weights_bytes;
+    int file = ::open(weights.c_str(), O_RDONLY);
+    void *mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
+    std::vector<unsigned char> pages((bytes + page - 1) / page);
+    EXPECT_EQ(mincore(mapped, bytes, pages.data()), 0);
+    munmap(mapped, bytes);
+    ::close(file);
+    size_t count = 0;
+    for (size_t i = LFM_WEIGHTS_DATA / page; i < pages.size(); ++i)
+      count += pages[i] & 1;
+    return count * page / 1024;
   }
 };
 
@@ -128,32 +134,43 @@ TEST_F(ExpertsTest, CountsWhatTokensChoose) {
 }
 
 TEST_F(ExpertsTest, KeepsNoMoreThanAllowed) {
-  // Two of four experts of a step fit: those of the last layer.
-  constexpr uint32_t mebibytes = 40;
-  Model bounded = openBounded(mebibytes, 0);
-  Session session = start(bounded);
-  size_t most = 0;
-  for (int32_t token = 0; token < 40; ++token) {
-    ASSERT_EQ(lfm_session_decode(session.get(), 10 + token, nullptr), LFM_OK);
-    most = std::max(most, residentKib());
+  // Experts of 16 MiB, two of each layer a token: all four of a token fit, or
+  // those of the last layer.
+  for (uint32_t mebibytes : {72u, 40u}) {
+    // The system holds all of the file, in the largest pages that it likes.
+    Model free = open(program, LFM_MODEL_READ);
+    free.reset();
+    Model bounded = open(program, LFM_MODEL_PREFETCH, mebibytes);
+    EXPECT_EQ(residentKib(), 0u) << mebibytes;
+    Session session = start(bounded);
+    for (int32_t token = 0; token < 12; ++token) {
+      ASSERT_EQ(lfm_session_decode(session.get(), 10 + token, nullptr), LFM_OK);
+      ASSERT_LE(residentKib(), mebibytes * 1024) << token;
+      ASSERT_LE(mappedKib(), mebibytes * 1024 + 4) << token; // the header
+      ASSERT_GE(mappedKib(), (mebibytes - 8) * 1024) << token;
+    }
+    // A layer's chosen experts stay, whatever the bound, and go with the next.
+    Ids ids{0, 1, 2, 3, 4, 5, 6, 7};
+    ASSERT_EQ(
+        lfm_session_prefill(session.get(), ids.data(), ids.size(), nullptr),
+        LFM_OK);
+    EXPECT_LE(residentKib(), 128 * 1024u);
+    EXPECT_GE(mappedKib(), 128 * 1024u);
+    ASSERT_EQ(lfm_session_decode(session.get(), 1, nullptr), LFM_OK);
+    EXPECT_LE(residentKib(), mebibytes * 1024);
   }
-  // The system may map 2 MiB at once; of those at the edges a part stays.
-  EXPECT_LE(most, 2 * mebibytes * 1024);
-  EXPECT_GE(most, 32 * 1024u);
-  session.reset();
-  bounded.reset();
 
   Model free = open(program);
-  session = start(free);
+  Session session = start(free);
   for (int32_t token = 0; token < 40; ++token)
     ASSERT_EQ(lfm_session_decode(session.get(), 10 + token, nullptr), LFM_OK);
-  EXPECT_GE(residentKib(), 240 * 1024u);
+  EXPECT_GE(mappedKib(), 240 * 1024u);
 }
 
 TEST_F(ExpertsTest, BoundIsForMappedFilesOfModelsWithExperts) {
-  openBounded(8, LFM_MODEL_READ, LFM_ERROR_INVALID_ARGUMENT);
+  open(program, LFM_MODEL_READ, 8, LFM_ERROR_INVALID_ARGUMENT);
   program.expert_layers = 0;
-  Model dense = openBounded(8, 0);
+  Model dense = open(program, 0, 8);
   EXPECT_TRUE(dense);
   Session session = start(dense);
   ASSERT_EQ(lfm_session_decode(session.get(), 3, nullptr), LFM_OK);

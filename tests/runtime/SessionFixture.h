@@ -33,14 +33,16 @@ protected:
   }
   ~SessionTest() override { std::filesystem::remove_all(dir); }
 
-  Model open(const lfm_program &program, uint32_t flags = 0) {
+  Model open(const lfm_program &program, uint32_t flags = 0,
+             uint32_t expertMib = 0, lfm_status wanted = LFM_OK) {
     lfm_model *model = nullptr;
     lfm_model_options options = {};
     options.flags = flags;
+    options.expert_mib = expertMib;
     char message[256] = "";
     EXPECT_EQ(lfm_model_open(&program, weights.c_str(), &options, &model,
                              message, sizeof message),
-              LFM_OK)
+              wanted)
         << message;
     return Model(model);
   }

@@ -54,8 +54,8 @@ double Samples::highest() const {
 
 Error Bench::open(const std::string &package) {
   baseAnonymous = statusBytes("RssAnon");
-  Expected<Model> opened =
-      openModel(package, options.read ? LFM_MODEL_READ : 0, {}, options.isa);
+  Expected<Model> opened = openModel(package, options.read ? LFM_MODEL_READ : 0,
+                                     {}, options.isa, options.expertMib);
   if (!opened)
     return opened.takeError();
   model = std::move(*opened);

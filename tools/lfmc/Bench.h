@@ -20,6 +20,7 @@ struct BenchOptions {
   int64_t decode = 64; ///< tokens of one measurement at each depth; 0: none
   int threads = 0, repeat = 5;
   std::vector<std::string> isa; ///< level to run; none: the best
+  uint32_t expertMib = 0;       ///< bound of the experts in memory; 0: none
   bool roofline = true;
   bool read = false; ///< weights into memory instead of mapping them
   /// Lists that the user chose: it is an error if one of theirs does not fit

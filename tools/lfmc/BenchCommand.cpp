@@ -58,6 +58,8 @@ Expected<int> bench(const Flags &flags) {
   if (!package)
     return package.takeError();
   if (!flags.runner.command.empty()) {
+    if (flags.options.expertMib)
+      return makeError("--expert-mib: not with --runner");
     RunnerOptions runner = flags.runner;
     runner.threads = std::max(flags.options.threads, 1);
     return benchRemote(*package, flags.options, runner, flags.json);
@@ -105,13 +107,17 @@ void addBench(CLI::App &app, Action &action) {
       ->check(CLI::Range(1, 1000));
   command->add_flag("--roofline,!--no-roofline", options.roofline,
                     "measure the machine as well, and print the shares of it");
-  command->add_flag("--read", options.read,
-                    "read the weights into memory instead of mapping them");
+  CLI::Option *read =
+      command->add_flag("--read", options.read,
+                        "read the weights into memory instead of mapping them");
+  CLI::Option *expertMib =
+      addExpertMib(*command, options.expertMib)->excludes(read);
   command->add_flag("--json", flags->json, "machine-readable");
   CLI::Option *profile = command->add_flag(
       "--profile", flags->profile,
       "instead: where the time of one prompt (the first of --prefill, 512) and "
       "of one token (behind the first of --depth, 0) goes, by operation");
+  expertMib->excludes(profile);
   command->add_option("--svg", flags->svg, "a drawing of the profile")
       ->needs(profile);
   addRunnerFlags(*command, flags->runner);

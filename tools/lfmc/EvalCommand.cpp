@@ -19,6 +19,7 @@ struct Flags {
   CompileFlags compile;
   std::string path, text, reference;
   EvaluationOptions options;
+  uint32_t expertMib = 0;
   bool json = false;
 };
 
@@ -46,18 +47,18 @@ void print(const Evaluation &result, const Flags &flags,
 }
 
 Expected<int> evaluate(const Flags &flags) {
-  auto open = [](const std::string &path,
-                 const CompileFlags &compile) -> Expected<Model> {
+  auto open = [](const std::string &path, const CompileFlags &compile,
+                 uint32_t expertMib) -> Expected<Model> {
     Expected<std::string> package = packageOf(path, compile);
     if (!package)
       return package.takeError();
-    return openModel(*package, 0, {}, levelOf(path, compile));
+    return openModel(*package, 0, {}, levelOf(path, compile), expertMib);
   };
   auto text = MemoryBuffer::getFile(flags.text);
   if (!text)
     return makeError("cannot read {}: {}", flags.text,
                      text.getError().message());
-  Expected<Model> model = open(flags.path, flags.compile);
+  Expected<Model> model = open(flags.path, flags.compile, flags.expertMib);
   if (!model)
     return model.takeError();
   std::optional<Model> reference;
@@ -67,7 +68,7 @@ Expected<int> evaluate(const Flags &flags) {
     compile.weights.clear();
     compile.quant.clear();
     compile.isa.clear();
-    Expected<Model> opened = open(flags.reference, compile);
+    Expected<Model> opened = open(flags.reference, compile, 0);
     if (!opened)
       return opened.takeError();
     reference = std::move(*opened);
@@ -115,6 +116,7 @@ void addEval(CLI::App &app, Action &action) {
       ->check(CLI::Range(0.01, 100.0));
   command->add_option("--threads", options.threads, "threads (all processors)")
       ->check(CLI::Range(1, 256));
+  addExpertMib(*command, flags->expertMib);
   command->add_flag("--json", flags->json, "machine-readable");
   addCompileFlags(*command, flags->compile);
   command->callback(

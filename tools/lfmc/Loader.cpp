@@ -4,6 +4,8 @@
 #include "frontend/Errors.h"
 #include "tools/lfmc/Cache.h"
 
+#include <CLI/CLI.hpp>
+
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -137,7 +139,7 @@ static Error chooseLevel(Model &model, ArrayRef<std::string> isa) {
 Expected<Model>
 openModel(StringRef package, uint32_t flags,
           function_ref<const lfm_program *(const lfm_program &)> replace,
-          ArrayRef<std::string> isa) {
+          ArrayRef<std::string> isa, uint32_t expertMib) {
   Model model;
   Expected<Json> manifest = readManifest(package);
   if (!manifest)
@@ -162,6 +164,11 @@ openModel(StringRef package, uint32_t flags,
   auto start = std::chrono::steady_clock::now();
   lfm_model_options options = {};
   options.flags = flags;
+  options.expert_mib = expertMib;
+  if (expertMib && !model.program->expert_layers)
+    return makeError("--expert-mib {}: model {} has no experts, or its target "
+                     "has no kernels for them",
+                     expertMib, model.program->name);
   lfm_model *handle = nullptr;
   char message[512] = "";
   lfm_status status =
@@ -175,6 +182,14 @@ openModel(StringRef package, uint32_t flags,
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
   return model;
+}
+
+CLI::Option *addExpertMib(CLI::App &command, uint32_t &mebibytes) {
+  return command
+      .add_option("--expert-mib", mebibytes,
+                  "keep at most so many MiB of experts in memory, those last "
+                  "used (all that the system keeps)")
+      ->check(CLI::Range(1u, uint32_t(1) << 30));
 }
 
 Expected<std::vector<int32_t>> Model::tokenize(StringRef text,

@@ -11,6 +11,11 @@
 
 #include <memory>
 
+namespace CLI {
+class App;
+class Option;
+} // namespace CLI
+
 namespace lfmc::cli {
 
 /// A loaded package. Movable; everything lives as long as it does.
@@ -48,11 +53,15 @@ llvm::Expected<const lfm_program *> loadProgram(llvm::StringRef package,
 /// Opens the package in the directory `package`. `flags`: LFM_MODEL_*.
 /// `replace` may give another program to open in the place of the package's
 /// best level. `isa`: the level to run, as given to --isa; none: the best that
-/// this processor has.
+/// this processor has. `expertMib`: of lfm_model_options; not 0 is an error for
+/// a model without experts.
 llvm::Expected<Model> openModel(
     llvm::StringRef package, uint32_t flags = 0,
     llvm::function_ref<const lfm_program *(const lfm_program &)> replace = {},
-    llvm::ArrayRef<std::string> isa = {});
+    llvm::ArrayRef<std::string> isa = {}, uint32_t expertMib = 0);
+
+/// Adds --expert-mib for `mebibytes`.
+CLI::Option *addExpertMib(CLI::App &command, uint32_t &mebibytes);
 
 /// A session with `threads` threads (0: all processors).
 llvm::Expected<Session> createSession(const Model &model, int threads);

@@ -19,6 +19,7 @@ struct Flags {
   std::string path, prompt, system;
   bool chat = false, hasPrompt = false;
   int tokens = 0, threads = 0;
+  uint32_t expertMib = 0;
   float temperature = -1, topP = -1, minP = -1, repeatPenalty = -1;
   int topK = -1;
   uint64_t seed = 0;
@@ -138,7 +139,8 @@ Expected<int> runModel(const Flags &flags) {
   Expected<std::string> package = packageOf(flags.path, flags.compile);
   if (!package)
     return package.takeError();
-  Expected<Model> model = openModel(*package, LFM_MODEL_PREFETCH);
+  Expected<Model> model =
+      openModel(*package, LFM_MODEL_PREFETCH, {}, {}, flags.expertMib);
   if (!model)
     return model.takeError();
   if (!model->tokenizer())
@@ -196,6 +198,7 @@ void addRun(CLI::App &app, Action &action) {
   command->add_option("--seed", flags->seed, "seed of the choices (0)");
   command->add_option("--threads", flags->threads, "threads (all processors)")
       ->check(CLI::Range(1, 256));
+  addExpertMib(*command, flags->expertMib);
   addCompileFlags(*command, flags->compile);
   command->callback([flags, prompt, &action] {
     flags->hasPrompt = prompt->count() > 0;

@@ -47,7 +47,8 @@ enum {
    * but the file may then change or vanish. Mapped weights must stay as they
    * are while the model is open. */
   LFM_MODEL_READ = 1u << 0,
-  /* Asks the system to start reading the file now (MADV_WILLNEED). */
+  /* Asks the system to start reading the file now (MADV_WILLNEED); without
+   * effect where expert_mib has one. */
   LFM_MODEL_PREFETCH = 1u << 1,
   /* Asks for huge pages (MADV_HUGEPAGE); useful with LFM_MODEL_READ. */
   LFM_MODEL_HUGE_PAGES = 1u << 2
@@ -56,9 +57,12 @@ enum {
 typedef struct lfm_model_options {
   uint32_t flags; /* LFM_MODEL_* */
   /* For a mixture of experts whose file is larger than the memory: keep at most
-   * so many MiB of experts mapped in, those last used. The system is asked to
-   * read chosen experts (MADV_WILLNEED) before a layer needs them; a step then
-   * makes system calls. 0: leave it to the system. Not with LFM_MODEL_READ. */
+   * so many MiB of experts in memory, those last used, or those that one step's
+   * tokens choose in one layer, if these are more. Counts what this process maps
+   * and what the system caches of the file, but for pages that other processes
+   * map. The system is asked to read chosen experts (MADV_WILLNEED) before a
+   * layer needs them; a step then makes system calls. 0: leave it to the system.
+   * Not with LFM_MODEL_READ. */
   uint32_t expert_mib;
   uint32_t reserved[6]; /* must be 0 */
 } lfm_model_options;
