@@ -8,6 +8,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <cstring>
+
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -46,18 +49,22 @@ protected:
 };
 
 TEST_P(Arm, EqualsTransformers) {
-  std::string package = compile(
-      checkpoint("dense-b-bf16"),
-      std::string("--max-context 1500 --target ") + GetParam().target, "arm");
-  Outcome verified = runLfmc("verify --json --threads 2 --case p0,p1,p2,p3 " +
-                             package + " " + golden("dense-b-bf16") + runner());
-  ASSERT_EQ(verified.err, "");
-  EXPECT_EQ(verified.code, 0) << verified.out;
-  json report = json::parse(verified.out);
-  EXPECT_EQ(report["cases"], 4);
-  EXPECT_LE(report["logits"]["max_abs_error"], 2e-4);
-  EXPECT_EQ(report["greedy"]["wrong"], 0);
-  EXPECT_EQ(report["passed"], true);
+  for (const char *model :
+       {"dense-b-bf16", "moe-8e-bf16-biasf32", "moe-32e-bf16"}) {
+    SCOPED_TRACE(model);
+    std::string package = compile(
+        checkpoint(model),
+        std::string("--max-context 1500 --target ") + GetParam().target, "arm");
+    Outcome verified = runLfmc("verify --json --threads 2 --case p0,p1,p2,p3 " +
+                               package + " " + golden(model) + runner());
+    ASSERT_EQ(verified.err, "");
+    EXPECT_EQ(verified.code, 0) << verified.out;
+    json report = json::parse(verified.out);
+    EXPECT_EQ(report["cases"], 4);
+    EXPECT_LE(report["logits"]["max_abs_error"], 2e-4);
+    EXPECT_EQ(report["greedy"]["wrong"], 0);
+    EXPECT_EQ(report["passed"], true);
+  }
 }
 
 // Quantized weights: a prompt, its tokens one by one and in pieces give the
@@ -89,6 +96,66 @@ TEST_P(Arm, QuantizedAsOnThisMachine) {
     // Norms are summed in another order, so that some activations round to the
     // int8 beside: 14 % for q8, less for others. All Arm levels agree.
     EXPECT_NEAR(found, wanted, 0.3 * wanted);
+  }
+}
+
+std::vector<float> logitsOf(const std::string &compiler,
+                            const std::string &emulator,
+                            const std::string &package) {
+  const fs::path root = Sandbox::get().root;
+  const std::string program = (root / "logits").string();
+  std::ofstream ids(root / "ids", std::ios::binary);
+  for (int32_t id = 9; id < 50; id += 2)
+    ids.write(reinterpret_cast<const char *>(&id), sizeof id);
+  ids.close();
+  Outcome built = shell(
+      compiler + " -O1 " LFMC_SOURCE_DIR "/programs/logits.c -I" + package +
+      " -L" + package + " -static -lcpu -lpthread -lm -o " + program);
+  EXPECT_EQ(built.code, 0) << built.err;
+  Outcome run =
+      shell(emulator + " " + program + " " + package + "/cpu.weights " +
+            (root / "ids").string() + " " + (root / "out").string() + " 0");
+  EXPECT_EQ(run.code, 0) << run.err;
+  std::string bytes = readFile(root / "out");
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+// A mixture of random weights, both matrices of its experts quantized, token by
+// token. Until an activation lies between two codes the logits are those of
+// this machine.
+TEST_P(Arm, QuantizedExpertsAsOnThisMachine) {
+  const std::string model = (Sandbox::get().root / "mixture").string();
+  fs::remove_all(model);
+  Outcome made = runLfmc("synth tiny --experts 8 --experts-per-token 3 "
+                         "--dtype f32 -o " +
+                         model);
+  ASSERT_EQ(made.code, 0) << made.err;
+  for (const std::string kind : {"q8", "q4"}) {
+    SCOPED_TRACE(kind);
+    const std::string flags =
+        "--calibrate none --max-context 64 --force --quant " + kind;
+    std::string here = compile(model, flags + " --target x86-64-v2", "cpu");
+    std::vector<float> wanted = logitsOf("cc", "", here);
+    std::string there =
+        compile(model, flags + " --target " + GetParam().target, "cpu");
+    std::vector<float> found =
+        logitsOf("aarch64-linux-gnu-gcc",
+                 std::string("qemu-aarch64 -cpu ") + GetParam().cpu, there);
+    ASSERT_EQ(found.size(), wanted.size());
+    constexpr size_t vocab = 512;
+    ASSERT_EQ(wanted.size() % vocab, 0u);
+    float largest = 0, error = 0, first = 0;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      largest = std::max(largest, std::fabs(wanted[i]));
+      error = std::max(error, std::fabs(found[i] - wanted[i]));
+      if (i < vocab)
+        first = error;
+    }
+    EXPECT_GT(largest, 0);
+    EXPECT_LE(first, 1e-5f * largest);
+    EXPECT_LE(error, 0.05f * largest);
   }
 }
 
