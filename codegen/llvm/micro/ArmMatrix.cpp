@@ -68,11 +68,12 @@ void ArmMatrix::steps(Value *low, Value *top, int sixteen, int64_t vector,
                            : code;
   };
   if (layout.isQ8() || layout.isQ6()) {
-    auto first = codes(low, top, sixteen * 2, vector);
-    auto second = codes(low, top, sixteen * 2 + 1, vector);
+    Values groups;
+    for (int first = 0; first < 4; first += together())
+      append_range(groups, codes(low, top, sixteen * 4 + first, vector));
     for (int half = 0; half < 2; ++half)
-      put(half, signedCode(zip(first.first, second.first, half)),
-          signedCode(zip(first.second, second.second, half)));
+      put(half, signedCode(zip(groups[0], groups[2], half)),
+          signedCode(zip(groups[1], groups[3], half)));
     return;
   }
   // Codes of four bits are zipped while two are in a byte.
@@ -158,46 +159,51 @@ std::string ArmMatrix::assembly() const {
   sums("ldp");
   zero(14);
   line("1:");
-  line("ld1 {v0.16b-v3.16b}, [$0], #64");
-  line("ld1 {v4.16b-v7.16b}, [$0], #64");
-  line(fmt::format("ld2r {{v8.2d, v9.2d}}, [$0], {}",
-                   layout.hasMinimum() ? "#16" : "$5"));
-  for (int64_t pair = 0; pair < pairs; ++pair) {
-    const int codes = pair % 2 ? 12 : 10, products = pair % 2 ? 10 : 14;
-    const int64_t sum = 16 + pair * 2;
-    line(fmt::format("ld1 {{v{}.16b-v{}.16b}}, [$1], #64", codes, codes + 3));
-    for (int step = 0; step < 4; ++step)
-      for (int tokens = 0; tokens < 2; ++tokens)
-        line(fmt::format("smmla v{}.4s, v{}.16b, v{}.16b", products + tokens,
-                         codes + step, tokens * 4 + step));
-    if (!layout.hasMinimum()) {
-      const int loaded = pair % 2 ? 13 : 10;
-      line(fmt::format("ld1 {{v{}.4s-v{}.4s}}, [$2], #48", loaded, loaded + 2));
-      both("scvtf", products, isQ4() ? ", #4" : "");
+  // Two blocks, where there are no odd segments.
+  const int unrolled = q.blocks() % 2 ? 1 : 2;
+  for (int block = 0; block < unrolled; ++block) {
+    line("ld1 {v0.16b-v3.16b}, [$0], #64");
+    line("ld1 {v4.16b-v7.16b}, [$0], #64");
+    line(fmt::format("ld2r {{v8.2d, v9.2d}}, [$0], {}",
+                     layout.hasMinimum() ? "#16" : "$5"));
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+      const int codes = pair % 2 ? 12 : 10, products = pair % 2 ? 10 : 14;
+      const int64_t sum = 16 + pair * 2;
+      line(fmt::format("ld1 {{v{}.16b-v{}.16b}}, [$1], #64", codes, codes + 3));
+      for (int step = 0; step < 4; ++step)
+        for (int tokens = 0; tokens < 2; ++tokens)
+          line(fmt::format("smmla v{}.4s, v{}.16b, v{}.16b", products + tokens,
+                           codes + step, tokens * 4 + step));
+      if (!layout.hasMinimum()) {
+        const int loaded = pair % 2 ? 13 : 10;
+        line(fmt::format("ld1 {{v{}.4s-v{}.4s}}, [$2], #48", loaded,
+                         loaded + 2));
+        both("scvtf", products, isQ4() ? ", #4" : "");
+        scaled(products);
+        for (int tokens = 0; tokens < 2; ++tokens)
+          line(fmt::format("fmla v{}.4s, v{}.4s, v{}.4s", sum + tokens,
+                           products + tokens, loaded + scalePlace(pair) / 16));
+        continue;
+      }
+      const int totals = pair % 2 ? 14 : 10;
+      auto add = [&](int terms, int factor) {
+        both("fmul", terms, fmt::format(", v{}.4s", factor).c_str());
+        for (int tokens = 0; tokens < 2; ++tokens)
+          line(fmt::format("fadd v{0}.4s, v{0}.4s, v{1}.4s", sum + tokens,
+                           terms + tokens));
+      };
+      line("ldp q12, q13, [$2], #32");
+      both("scvtf", products, "");
       scaled(products);
-      for (int tokens = 0; tokens < 2; ++tokens)
-        line(fmt::format("fmla v{}.4s, v{}.4s, v{}.4s", sum + tokens,
-                         products + tokens, loaded + scalePlace(pair) / 16));
-      continue;
+      add(products, 12);
+      // Sums of the tokens times their scales.
+      line(fmt::format("ld2r {{v{}.2d, v{}.2d}}, [$0]{}", totals, totals + 1,
+                       pair + 1 < pairs ? "" : ", #16"));
+      add(totals, 13);
+      zero(totals);
     }
-    const int totals = pair % 2 ? 14 : 10;
-    auto add = [&](int terms, int factor) {
-      both("fmul", terms, fmt::format(", v{}.4s", factor).c_str());
-      for (int tokens = 0; tokens < 2; ++tokens)
-        line(fmt::format("fadd v{0}.4s, v{0}.4s, v{1}.4s", sum + tokens,
-                         terms + tokens));
-    };
-    line("ldp q12, q13, [$2], #32");
-    both("scvtf", products, "");
-    scaled(products);
-    add(products, 12);
-    // Sums of the tokens times their scales.
-    line(fmt::format("ld2r {{v{}.2d, v{}.2d}}, [$0]{}", totals, totals + 1,
-                     pair + 1 < pairs ? "" : ", #16"));
-    add(totals, 13);
-    zero(totals);
   }
-  line("subs $3, $3, #1");
+  line(fmt::format("subs $3, $3, #{}", unrolled));
   line("b.ne 1b");
   sums("stp");
   return text;
@@ -241,6 +247,7 @@ void ArmMatrix::finish(Value *sums, Value *quad, Value *panel) {
 
 void ArmMatrix::build() {
   const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
+  prepare();
   codeMemory = w.stack(segmentBlocks * codeBytes);
   factorMemory = w.stack(segmentBlocks * factorBytes);
   Value *sums = w.stack(quads * quadBytes);

@@ -16,11 +16,14 @@ public:
         vectors(layout.rows / 4) {}
 
 protected:
-  /// The codes of columns [8 pair, 8 pair + 8) of an activation block in rows
-  /// [4 vector, 4 vector + 4): two vectors of [row][4 columns], without the
-  /// offset subtracted.
-  std::pair<llvm::Value *, llvm::Value *>
-  codes(llvm::Value *low, llvm::Value *top, int pair, int64_t vector);
+  /// Once, before any codes() of q6.
+  void prepare();
+  /// Groups of four columns of which codes() makes something at once.
+  int together() const { return layout.isQ6() ? 4 : 2; }
+  /// The codes of the groups [first, first + together()) of an activation block
+  /// in rows [4 vector, + 4): vectors of [row][4 columns], without the offset
+  /// subtracted.
+  Values codes(llvm::Value *low, llvm::Value *top, int first, int64_t vector);
   /// f32 scales of 4 rows; `pointer` to the f16 of the block's first row.
   llvm::Value *scales(llvm::Value *pointer, int64_t vector);
   /// Where the codes of activation block `part` of a weight block start, and
@@ -48,6 +51,9 @@ protected:
   MicroWriter &w;
   llvm::IRBuilder<> &b;
   const int64_t vectors;
+
+private:
+  llvm::Value *nibble = nullptr; ///< q6: a mask of the lower ones
 };
 
 /// By sdot; any number of tokens, rows in fours.

@@ -7,6 +7,9 @@
 
 #include "codegen/llvm/micro/Micro.h"
 
+#include <algorithm>
+#include <sstream>
+
 namespace lfmc::halide::test {
 namespace {
 
@@ -42,6 +45,70 @@ TEST(MicroInstructions, MatrixProductsAreWholeTiles) {
       EXPECT_EQ(count(text, "vcvtdq2ps\t.*zmm"), 4 * tokens);
       EXPECT_GE(count(text, "vmulps\t.*1to16"), 4 * tokens);
     }
+}
+
+std::string armAssembly(const MicroKernel &kernel, const char *target) {
+  return assemblyBy([&](Emit what, const std::string &path) {
+    return emitMicro(kernel, "kernel", *llvm::cantFail(findTarget(target)),
+                     what, path);
+  });
+}
+
+/// Instructions of the loop of inline assembly.
+std::vector<std::string> armLoop(const std::string &text) {
+  const size_t assembly = text.find("//APP");
+  const size_t begin = text.find(".Ltmp", assembly);
+  const size_t end = text.find("b.ne", begin);
+  EXPECT_NE(end, std::string::npos);
+  if (assembly > begin || begin > end || end == std::string::npos)
+    return {};
+  std::vector<std::string> lines;
+  std::istringstream stream(text.substr(begin, end - begin));
+  std::string line;
+  std::getline(stream, line); // the label
+  for (; stream >> line; std::getline(stream, line))
+    lines.push_back(line);
+  return lines;
+}
+
+TEST(MicroInstructions, MatrixLoopOfArmScalesAndLittleElse) {
+  for (int wtype : allQuantized)
+    for (int k : {2048, 96}) { // two blocks at once, and one
+      SCOPED_TRACE(testing::Message() << wtype << ' ' << k);
+      MicroKernel kernel = quantizedTile(wtype, 16, 8);
+      kernel.ints["quads"] = 1;
+      kernel.ints["k"] = k;
+      std::vector<std::string> loop =
+          armLoop(armAssembly(kernel, "aarch64-linux+dotprod+i8mm"));
+      const long blocks = k == 96 ? 1 : 2;
+      auto times = [&](const char *name) {
+        return std::count(loop.begin(), loop.end(), name);
+      };
+      EXPECT_EQ(times("smmla"), 64 * blocks);
+      EXPECT_EQ(times("scvtf"), 16 * blocks);
+      EXPECT_EQ(times("ld2r"), (wtype == Q4M ? 9 : 1) * blocks);
+      if (wtype == Q4M) { // minima are added for themselves
+        EXPECT_EQ(long(loop.size()), 203 * blocks + 1);
+        continue;
+      }
+      // Zeros come with the scales; all else is 2 loads of a pair of rows and 3
+      // of activations.
+      EXPECT_EQ(times("movi"), 0);
+      EXPECT_EQ(times("fmla"), 16 * blocks);
+      EXPECT_EQ(times("ld1"), 18 * blocks);
+      EXPECT_EQ(long(loop.size()), 131 * blocks + 1);
+    }
+}
+
+TEST(MicroInstructions, SixBitCodesOfArmTakeFewOperations) {
+  std::string text =
+      armAssembly(quantizedTile(Q6, 16, 1), "aarch64-linux+dotprod");
+  EXPECT_EQ(count(text, "sdot\t"), 4 * 32);
+  // Of 16 columns: a load of two bits each, two of four; 8 operations.
+  EXPECT_EQ(count(text, "sri\t"), 4 * 8);
+  EXPECT_EQ(count(text, "sli\t"), 4 * 8 * 2);
+  EXPECT_EQ(count(text, "(bit|bif|bsl)\t"), 4 * 8);
+  EXPECT_LE(count(text, "[a-z]"), 720);
 }
 
 TEST(MicroBackends, WhoCompilesWhat) {
