@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What bounds the inner loops of a package's quantized matrices, as llvm-mca
-models a core: cycles of an iteration, and the share that its busiest port takes
-of them (1: bound by that port; low: by latency or dispatch).
+models a core: cycles of an iteration, and the share of them that its busiest
+port and its dispatch would take alone (1: bound by that; both low: by latency).
 
 Instructions that the model of a core lacks count as nothing (oryon-1: scvtf).
 
@@ -50,7 +50,7 @@ def inner_loop(rows):
 
 
 def model(mca, loop, cpu):
-    """(cycles, share of the busiest port) of an iteration."""
+    """(cycles, shares of the busiest port and of dispatch) of an iteration."""
     text = "\n".join(["loop:"] + loop[:-1] +
                      [re.sub(r"0x[0-9a-f]+$", "loop", loop[-1])]) + "\n"
     with tempfile.NamedTemporaryFile("w", suffix=".s") as file:
@@ -63,11 +63,15 @@ def model(mca, loop, cpu):
             capture_output=True, text=True)
     if answer.returncode:
         return None
-    cycles = int(re.search(r"Total Cycles:\s+(\d+)", answer.stdout).group(1)) / 100
+    def number(name):
+        return int(re.search(name + r":\s+(\d+)", answer.stdout).group(1))
+
+    cycles = number("Total Cycles") / 100
+    dispatch = number("Total uOps") / 100 / number("Dispatch Width")
     line = answer.stdout.split("Resource pressure per iteration:")[1]
     line = line.strip().splitlines()[1]
     ports = [float(p) for p in re.findall(r"\d+\.\d+", line)]
-    return cycles, max(ports) / cycles
+    return cycles, max(ports) / cycles, dispatch / cycles
 
 
 def main():
@@ -93,9 +97,9 @@ def main():
                   f"{count} products ({count / len(loop):.1f} each)")
             for cpu in options.cpu.split(","):
                 result = model(os.path.join(options.llvm, "llvm-mca"), loop, cpu)
-                print(f"  {cpu:14}" + (f"{result[0]:8.1f} cycles, busiest port "
-                                       f"{result[1]:.2f}" if result else
-                                       "  no model of an instruction"))
+                print(f"  {cpu:14}" + (f"{result[0]:8.1f} cycles, port "
+                                       f"{result[1]:.2f}, dispatch {result[2]:.2f}"
+                                       if result else "  no such model"))
 
 
 if __name__ == "__main__":
