@@ -49,18 +49,21 @@ protected:
 };
 
 TEST_P(Arm, EqualsTransformers) {
-  for (const char *model :
-       {"dense-b-bf16", "moe-8e-bf16-biasf32", "moe-32e-bf16"}) {
+  for (const std::string model : {"dense-b-bf16", "dense-a-bf16", "dense-b-f32",
+                                  "moe-8e-bf16-biasf32", "moe-32e-bf16"}) {
     SCOPED_TRACE(model);
     std::string package = compile(
         checkpoint(model),
         std::string("--max-context 1500 --target ") + GetParam().target, "arm");
-    Outcome verified = runLfmc("verify --json --threads 2 --case p0,p1,p2,p3 " +
+    // All prompts of one model, a short and a long one of the others.
+    const bool all = model == "dense-b-bf16";
+    Outcome verified = runLfmc("verify --json --threads 2 --case " +
+                               std::string(all ? "p0,p1,p2,p3 " : "p0,p2 ") +
                                package + " " + golden(model) + runner());
     ASSERT_EQ(verified.err, "");
     EXPECT_EQ(verified.code, 0) << verified.out;
     json report = json::parse(verified.out);
-    EXPECT_EQ(report["cases"], 4);
+    EXPECT_EQ(report["cases"], all ? 4 : 2);
     EXPECT_LE(report["logits"]["max_abs_error"], 2e-4);
     EXPECT_EQ(report["greedy"]["wrong"], 0);
     EXPECT_EQ(report["passed"], true);
@@ -171,6 +174,33 @@ INSTANTIATE_TEST_SUITE_P(, Arm,
                                c = '_';
                            return name;
                          });
+
+// A package that may use SVE2 does not depend on the length of its vectors.
+TEST(Sve, EqualsTransformersAtAnyVectorLength) {
+  if (!has("qemu-aarch64") || !has("aarch64-linux-gnu-gcc"))
+    GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
+  std::string package = compile(
+      checkpoint("dense-b-bf16"),
+      "--max-context 1500 --target aarch64-linux+dotprod+i8mm+sve2", "sve");
+  std::string before;
+  for (const char *length : {"sve128", "sve256"}) {
+    SCOPED_TRACE(length);
+    Outcome verified = runLfmc(
+        "verify --json --case p0,p2 " + package + " " + golden("dense-b-bf16") +
+        " --runner 'qemu-aarch64 -cpu max," + length + "=on'");
+    ASSERT_EQ(verified.err, "");
+    EXPECT_EQ(verified.code, 0) << verified.out;
+    json report = json::parse(verified.out);
+    EXPECT_LE(report["logits"]["max_abs_error"], 2e-4);
+    std::string logits = report["logits"].dump();
+    EXPECT_TRUE(before.empty() || before == logits) << before << logits;
+    before = logits;
+  }
+  expectError(runLfmc("verify --case p0 " + package + " " +
+                      golden("dense-b-bf16") +
+                      " --runner 'qemu-aarch64 -cpu cortex-a76'"),
+              "this processor lacks");
+}
 
 // What the loaders of Android 15 and of iOS want of a library.
 struct Device {
