@@ -22,6 +22,8 @@
 #include "llvm/IR/IntrinsicsHexagon.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <functional>
+#include <map>
 #include <numeric>
 
 using namespace llvm;
@@ -31,6 +33,38 @@ namespace {
 
 constexpr int64_t lanes = 32, vectorBytes = 128;
 constexpr int exponentMask = 0x7c00; ///< of an f16
+
+/// When a block's operations are written, in groups of columns multiplied so
+/// far. LLVM's scheduler reorders them, but decides by this order among equals:
+/// the numbers are those of the fewest packets, of some hundred tried.
+struct Order {
+  double start, startStep;     ///< first sums, of the first and each next token
+  double factor;               ///< X
+  double ahead;                ///< codes, before they are multiplied
+  double tokenStep;            ///< products, from one token to the next
+  double scales;               ///< what the block's scales become
+  double pending, pendingStep; ///< sums of the block before
+};
+// q8, k of 768 and 1024, v66: 62 packets a block of four tokens, 35 of two and
+// 25 of one; in order (0 for all but pending) they are 74, 40 and 25.
+constexpr Order ofMany = {-1, 0.3, -1, 1.6, 0.3, -0.5, -0.2, 1};
+constexpr Order ofTwo = {-1, 0.3, 2, 0, 0, 0.4, 0.2, 1};
+constexpr Order ofOne = {-1, 0, -1, 0, 0, -0.5, -0.2, 1};
+
+/// Operations by the time at which they are to be written.
+class Schedule {
+public:
+  void add(double time, std::function<void()> write) {
+    all.emplace(time, std::move(write));
+  }
+  void run() {
+    for (auto &[time, write] : all)
+      write();
+  }
+
+private:
+  std::multimap<double, std::function<void()>> all; ///< equals in order
+};
 
 class HvxTile {
 public:
@@ -46,6 +80,10 @@ public:
         // n sums of less than 0.985 * 2^30 fit if shifted by log2(n) - 1.
         terms(q.blocks() * (layout.hasMinimum() ? 2 : 1)),
         headroom(std::max<int>(0, int(Log2_32_Ceil(terms)) - 1)),
+        order(tokens == 1   ? ofOne
+              : tokens == 2 ? ofTwo
+                            : ofMany),
+        inMemory(tokens * vectors >= 6),
         alignment(std::gcd<int64_t>(layout.blockBytes(), vectorBytes)),
         words(w.vector(b.getInt32Ty(), lanes)),
         halves(w.vector(b.getInt16Ty(), 2 * lanes)),
@@ -67,7 +105,7 @@ private:
   void findLargest(Value *first);
   void block(Value *weights, Value *low, Value *top, Value *index);
   void addTerm(Value *integers, Value *part, Value *factor, AllocaInst *sum);
-  void addPending(int64_t from, int64_t to);
+  void addPending(int64_t i);
   void finish(Value *panel, int64_t token);
   Value *toFloat(Value *sum, Value *exponent);
   void finishRow(Value *panel, Value *row, Value *memory, int64_t token);
@@ -99,6 +137,9 @@ private:
   IRBuilder<> &b;
   const int64_t vectors, tokens, offset;
   const int room, terms, headroom;
+  const Order &order;
+  /// Sums of many tokens leave no registers for the block before.
+  const bool inMemory;
   const int64_t alignment;
   FixedVectorType *words, *halves, *bytes;
   /// Of tokens and vectors: sums, and a block's to be scaled and added.
@@ -157,40 +198,49 @@ Value *HvxTile::codes(Value *low, Value *top, int group, int64_t vector) {
 /// Multiplies activation block `index` and adds the one before to the sums.
 void HvxTile::block(Value *weights, Value *low, Value *top, Value *index) {
   Value *xq = w.at(q.xq, index, 32), *xsum = w.at(q.xsum, index, 4);
-  const int64_t pairs = tokens * vectors;
-  Values products, totals, factors, x(tokens);
+  const int pairs = int(tokens * vectors);
+  Values products(pairs), totals(tokens), factors(tokens), x(tokens), scale;
+  SmallVector<Values> unpacked(8);
+  Schedule schedule;
   for (int64_t t = 0; t < tokens; ++t) {
-    Value *start = word(0), *total = nullptr;
-    if (offset || layout.hasMinimum())
-      total = load(b.getInt32Ty(), perToken(xsum, t), 4);
-    if (offset)
-      start = splatWord(b.CreateMul(total, b.getInt32(-offset)));
-    products.append(vectors, start);
-    totals.push_back(total);
-    Value *xs = load(b.getFloatTy(), w.at(perToken(q.xs, t), index, 4), 4);
-    factors.push_back(
-        b.CreateFPToSI(b.CreateFMul(xs, b.CreateLoad(b.getFloatTy(), units[t])),
-                       b.getInt32Ty()));
+    schedule.add(order.start + order.startStep * double(t), [&, t] {
+      Value *start = word(0);
+      if (offset || layout.hasMinimum())
+        totals[t] = load(b.getInt32Ty(), perToken(xsum, t), 4);
+      if (offset)
+        start = splatWord(b.CreateMul(totals[t], b.getInt32(-offset)));
+      std::fill_n(&products[t * vectors], vectors, start);
+    });
+    schedule.add(order.factor, [&, t] {
+      Value *xs = load(w.f32(), w.at(perToken(q.xs, t), index, 4), 4);
+      Value *scaled = b.CreateFMul(xs, b.CreateLoad(w.f32(), units[t]));
+      factors[t] = b.CreateFPToSI(scaled, b.getInt32Ty());
+    });
   }
   for (int group = 0; group < 8; ++group) {
-    Values part;
-    for (int64_t v = 0; v < vectors; ++v)
-      part.push_back(codes(low, top, group, v));
-    for (int64_t t = 0; t < tokens; ++t) {
-      if (group % 2 == 0)
-        x[t] = load(b.getInt64Ty(), w.at(perToken(xq, t), group * 4), 8);
-      Value *four =
-          b.CreateTrunc(group % 2 ? b.CreateLShr(x[t], b.getInt64(32)) : x[t],
-                        b.getInt32Ty());
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value *&product = products[t * vectors + v];
-        product = w.intrinsic(Intrinsic::hexagon_V6_vrmpybus_acc_128B,
-                              {product, part[v], four});
-      }
-    }
-    addPending(group * pairs / 8, (group + 1) * pairs / 8);
+    schedule.add(group - order.ahead, [&, group] {
+      for (int64_t v = 0; v < vectors; ++v)
+        unpacked[group].push_back(codes(low, top, group, v));
+    });
+    for (int64_t t = 0; t < tokens; ++t)
+      schedule.add(group + 0.5 + order.tokenStep * double(t), [&, group, t] {
+        if (group % 2 == 0)
+          x[t] = load(b.getInt64Ty(), w.at(perToken(xq, t), group * 4), 8);
+        Value *four =
+            b.CreateTrunc(group % 2 ? b.CreateLShr(x[t], b.getInt64(32)) : x[t],
+                          b.getInt32Ty());
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value *&product = products[t * vectors + v];
+          product = w.intrinsic(Intrinsic::hexagon_V6_vrmpybus_acc_128B,
+                                {product, unpacked[group][v], four});
+        }
+      });
   }
-  Values scale = parts(scales(weights));
+  schedule.add(order.scales, [&] { scale = parts(scales(weights)); });
+  for (int i = 0; i < pairs; ++i)
+    schedule.add(order.pending + i * order.pendingStep,
+                 [&, i] { addPending(i); });
+  schedule.run();
   if (layout.hasMinimum()) {
     Values minimum = parts(scales(minima(weights)));
     for (int64_t t = 0; t < tokens; ++t) {
@@ -217,18 +267,17 @@ void HvxTile::addTerm(Value *integers, Value *part, Value *factor,
   upper = w.intrinsic(Intrinsic::hexagon_V6_vmpyowh_sacc_128B,
                       {upper, exact, factor});
   upper = w.intrinsic(Intrinsic::hexagon_V6_vasrwv_128B, {upper, part});
-  b.CreateStore(b.CreateAdd(b.CreateLoad(words, sum), upper), sum);
+  b.CreateStore(b.CreateAdd(b.CreateLoad(words, sum, inMemory), upper), sum,
+                inMemory);
 }
 
-/// Adds sums [from, to) of the block before.
-void HvxTile::addPending(int64_t from, int64_t to) {
-  for (int64_t i = from; i < to; ++i) {
-    const int64_t t = i / vectors, v = i % vectors;
-    if (v == 0 || i == from)
-      factor = splatWord(b.CreateLoad(b.getInt32Ty(), pendingFactors[t]));
-    addTerm(b.CreateLoad(words, pending[i]),
-            b.CreateLoad(words, pendingParts[v]), factor, sum(t, v));
-  }
+/// Adds a token's and vector's product of the block before.
+void HvxTile::addPending(int64_t i) {
+  const int64_t t = i / vectors, v = i % vectors;
+  if (v == 0)
+    factor = splatWord(b.CreateLoad(b.getInt32Ty(), pendingFactors[t]));
+  addTerm(b.CreateLoad(words, pending[i]), b.CreateLoad(words, pendingParts[v]),
+          factor, sum(t, v));
 }
 
 /// Largest exponents of the rows' scales and of the tokens'.
@@ -311,7 +360,8 @@ void HvxTile::build() {
               b.CreateAdd(b.CreateMul(index, w.index(perBlock)), part));
       });
     });
-    addPending(0, pairs);
+    for (int64_t i = 0; i < pairs; ++i)
+      addPending(i);
     for (int64_t t = 0; t < tokens; ++t)
       finish(panel, t);
   });
