@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "Linux.h"
 
-enum { OPENAT = 56, READ = 63, WRITE = 64, EXIT_GROUP = 94, MMAP = 222 };
+enum {
+  OPENAT = 56,
+  READ = 63,
+  WRITE = 64,
+  EXIT_GROUP = 94,
+  MUNMAP = 215,
+  MMAP = 222,
+  CLOCK_GETTIME64 = 403
+};
 
 static long systemCall(long number, long a, long b, long c, long d, long e,
                        long f) {
@@ -58,6 +66,17 @@ void *lfm_linux_memory(uint64_t bytes) {
   unsigned long at = (unsigned long)systemCall(MMAP, 0, (long)bytes, readWrite,
                                                privateAnonymous, -1, 0);
   return at > -4096ul ? NULL : (void *)at;
+}
+
+void lfm_linux_free(void *memory, uint64_t bytes) {
+  systemCall(MUNMAP, (long)memory, (long)bytes, 0, 0, 0, 0);
+}
+
+int64_t lfm_linux_nanoseconds(void) {
+  const long monotonic = 1;
+  int64_t time[2] = {0, 0}; /* seconds, nanoseconds */
+  systemCall(CLOCK_GETTIME64, monotonic, (long)time, 0, 0, 0, 0);
+  return time[0] * 1000000000 + time[1];
 }
 
 _Noreturn void lfm_linux_exit(int code) {

@@ -15,6 +15,9 @@ long lfm_linux_read(int file, void *memory, size_t bytes);
 long lfm_linux_write(int file, const void *memory, size_t bytes);
 /* Zeroed memory, aligned to pages; null if there is none. */
 void *lfm_linux_memory(uint64_t bytes);
+void lfm_linux_free(void *memory, uint64_t bytes);
+/* A clock that only goes forward. */
+int64_t lfm_linux_nanoseconds(void);
 _Noreturn void lfm_linux_exit(int code);
 
 #endif /* LFM_HEXAGON_LINUX_H */

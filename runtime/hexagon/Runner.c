@@ -3,6 +3,7 @@
  * A whole program around a package for Hexagon, for qemu-hexagon:
  *
  *   runner NAME.weights TOKENS LOGITS COUNT [decode]
+ *   runner NAME.weights 1      requests of lfmc (Runner.h)
  *
  * TOKENS are int32 ids. Reads them in one go, or one by one with `decode`, then
  * COUNT of its own choice (greedy). Writes the logits after each token to
@@ -10,43 +11,44 @@
  * output, one a line. Errors go to standard error; then the code is 1.
  * Linked with a package whose program is called lfm_runner_program.
  */
+#include "Runner.h"
 #include "Linux.h"
-#include "lfm/npu.h"
-
-extern const lfm_program lfm_runner_program;
 
 enum { maxTokens = 4096 };
 
-static size_t length(const char *text) {
+size_t lfm_runner_length(const char *text) {
   size_t n = 0;
   while (text[n])
     ++n;
   return n;
 }
 
-static _Noreturn void fail(const char *what, const char *why) {
+_Noreturn void lfm_runner_fail(const char *what, const char *why) {
   const char *parts[] = {"error: ", what, ": ", why, "\n"};
   for (int i = 0; i < 5; ++i)
-    lfm_linux_write(2, parts[i], length(parts[i]));
+    lfm_linux_write(2, parts[i], lfm_runner_length(parts[i]));
   lfm_linux_exit(1);
 }
 
-static void *memory(const char *what, uint64_t bytes) {
+void *lfm_runner_memory(const char *what, uint64_t bytes) {
   void *got = lfm_linux_memory(bytes);
   if (!got)
-    fail(what, lfm_npu_message(LFM_NPU_MEMORY));
+    lfm_runner_fail(what, lfm_npu_message(LFM_NPU_MEMORY));
   return got;
 }
 
-static const uint8_t *readWeights(const char *path) {
+const uint8_t *lfm_runner_weights(const char *path, const char **why) {
   const lfm_program *p = &lfm_runner_program;
   int file = lfm_linux_open(path, 0);
+  *why = "cannot open";
   if (file < 0)
-    fail(path, "cannot open");
-  lfm_weights_header *weights = memory(path, p->weights_bytes);
-  if (lfm_linux_read(file, weights, p->weights_bytes) != (long)p->weights_bytes)
-    fail(path, "truncated");
-  return (const uint8_t *)weights;
+    return NULL;
+  void *weights = lfm_runner_memory(path, p->weights_bytes);
+  *why = "truncated";
+  return lfm_linux_read(file, weights, p->weights_bytes) ==
+                 (long)p->weights_bytes
+             ? weights
+             : NULL;
 }
 
 static int32_t number(const char *text) {
@@ -54,7 +56,7 @@ static int32_t number(const char *text) {
   for (; *text >= '0' && *text <= '9' && value < 100000; ++text)
     value = value * 10 + (*text - '0');
   if (*text)
-    fail(text, "expected a number");
+    lfm_runner_fail(text, "expected a number");
   return value;
 }
 
@@ -71,34 +73,40 @@ static void read(lfm_npu *npu, const int32_t *ids, int32_t count, float *logits,
                  int out, const char *path) {
   lfm_npu_status bad = lfm_npu_read(npu, ids, count, logits, 1);
   if (bad)
-    fail(path, lfm_npu_message(bad));
+    lfm_runner_fail(path, lfm_npu_message(bad));
   size_t bytes = (size_t)count * (size_t)npu->program->vocab_size * 4;
   if (lfm_linux_write(out, logits, bytes) != (long)bytes)
-    fail(path, "cannot write the logits");
+    lfm_runner_fail(path, "cannot write the logits");
 }
 
 static int run(int argc, char **argv) {
+  if (argc == 3)
+    return lfm_runner_serve(argv[1]);
   if (argc < 5)
-    fail("usage", "runner NAME.weights TOKENS LOGITS COUNT [decode]");
+    lfm_runner_fail("usage",
+                    "runner NAME.weights TOKENS LOGITS COUNT [decode]");
   const lfm_program *p = &lfm_runner_program;
   static lfm_npu npu;
-  const uint8_t *weights = readWeights(argv[1]);
+  const char *why;
+  const uint8_t *weights = lfm_runner_weights(argv[1], &why);
+  if (!weights)
+    lfm_runner_fail(argv[1], why);
   lfm_npu_status bad = lfm_npu_open(
-      &npu, p, weights, memory("session", lfm_npu_session_bytes(p)));
+      &npu, p, weights, lfm_runner_memory("session", lfm_npu_session_bytes(p)));
   if (bad)
-    fail(argv[1], lfm_npu_message(bad));
+    lfm_runner_fail(argv[1], lfm_npu_message(bad));
   static int32_t ids[maxTokens + 1];
   int in = lfm_linux_open(argv[2], 0);
   long bytes = in < 0 ? in : lfm_linux_read(in, ids, sizeof ids);
   if (bytes <= 0 || bytes % 4 || bytes > maxTokens * 4)
-    fail(argv[2], "expected 1 to 4096 token ids");
+    lfm_runner_fail(argv[2], "expected 1 to 4096 token ids");
   const int32_t count = (int32_t)(bytes / 4), more = number(argv[4]);
   int out = lfm_linux_open(argv[3], 1);
   if (out < 0)
-    fail(argv[3], "cannot create");
+    lfm_runner_fail(argv[3], "cannot create");
   const int32_t step = argc > 5 ? 1 : count;
   const uint64_t row = (uint64_t)p->vocab_size * 4;
-  float *logits = memory("logits", row * (uint32_t)step);
+  float *logits = lfm_runner_memory("logits", row * (uint32_t)step);
   for (int32_t i = 0; i < count; i += step)
     read(&npu, ids + i, step, logits, out, argv[2]);
   const float *last = logits + (int64_t)(step - 1) * p->vocab_size;

@@ -79,22 +79,44 @@ Error shell(const std::string &command, const std::string &log) {
              : makeError("{}: {}", command, StringRef(message).trim().str());
 }
 
+/// Links a package for Hexagon and its own driver to `program`; `linker` is
+/// `chosen` or lld.
+Error linkHexagon(StringRef package, const std::string &name,
+                  const std::string &chosen, const Installation &installation,
+                  const std::string &program) {
+  std::string linker = chosen;
+  for (const char *found : {"ld.lld-22", "ld.lld"})
+    if (linker.empty() && sys::findProgramByName(found))
+      linker = found;
+  if (linker.empty())
+    return makeError("no linker for Hexagon: install lld, or name ld.lld with "
+                     "--runner-cc");
+  return shell(fmt::format("{} -static -e _start -u _start "
+                           "--defsym=lfm_runner_program={}_program -o {} {} {}",
+                           linker, name, shellWord(program),
+                           shellWord(installation.hexagon + "/liblfm_runner.a"),
+                           shellWord((package + "/lib" + name + ".a").str())),
+               program + ".log");
+}
+
 /// Links package and driver to `program`.
 Error link(StringRef package, const Json &manifest, const std::string &chosen,
            const std::string &program) {
   const std::string name = manifest.at("name");
+  const Json &target = manifest.at("target");
+  const Triple triple(target.at("triple").get<std::string>());
+  Expected<Installation> installation = Installation::find(executablePath());
+  if (!installation)
+    return installation.takeError();
+  if (triple.getArch() == Triple::hexagon)
+    return linkHexagon(package, name, chosen, *installation, program);
   std::string compiler = chosen;
   if (compiler.empty()) {
-    const Json &target = manifest.at("target");
-    Expected<std::string> found = compilerOf(
-        target.at("name"), Triple(target.at("triple").get<std::string>()));
+    Expected<std::string> found = compilerOf(target.at("name"), triple);
     if (!found)
       return found.takeError();
     compiler = *found;
   }
-  Expected<Installation> installation = Installation::find(executablePath());
-  if (!installation)
-    return installation.takeError();
   std::string driver =
       (sys::path::parent_path(installation->sources) + "/runner/driver.c")
           .str();
@@ -259,10 +281,11 @@ void addRunnerFlags(CLI::App &command, RunnerOptions &options) {
   CLI::Option *runner = command.add_option(
       "--runner", options.command,
       "runs the package as a static program by this command, such as "
-      "'qemu-aarch64 -cpu max' or a wrapper around adb or ssh");
+      "'qemu-aarch64 -cpu max', qemu-hexagon or a wrapper around adb or ssh");
   command
-      .add_option("--runner-cc", options.compiler,
-                  "the C compiler for that, with its options")
+      .add_option(
+          "--runner-cc", options.compiler,
+          "the C compiler for that, with its options (hexagon: the linker)")
       ->needs(runner);
 }
 
