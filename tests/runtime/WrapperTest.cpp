@@ -51,6 +51,15 @@ TEST_F(WrapperTest, SnapshotsAndLogits) {
   EXPECT_TRUE(std::equal(rows[3].begin(), rows[3].end(), last));
 }
 
+TEST_F(WrapperTest, SessionsWithOptions) {
+  lfm::Model model(&program, weights);
+  lfm_session_options options = {};
+  options.threads = 3;
+  EXPECT_EQ(lfm_session_threads(lfm::Session(model, options).get()), 3);
+  options.cores = 7;
+  EXPECT_THROW(lfm::Session(model, options), lfm::Error);
+}
+
 TEST_F(WrapperTest, ErrorsAreExceptions) {
   try {
     lfm::Model model(&program, dir + "/none");
