@@ -225,7 +225,8 @@ void HvxTile::block(Value *weights, Value *low, Value *top, Value *index) {
     for (int64_t t = 0; t < tokens; ++t)
       schedule.add(group + 0.5 + order.tokenStep * double(t), [&, group, t] {
         if (group % 2 == 0)
-          x[t] = load(b.getInt64Ty(), w.at(perToken(xq, t), group * 4), 8);
+          x[t] = load(b.getInt64Ty(), w.at(perToken(xq, t), group * 4),
+                      std::gcd<int64_t>(shape.xStride, 8));
         Value *four =
             b.CreateTrunc(group % 2 ? b.CreateLShr(x[t], b.getInt64(32)) : x[t],
                           b.getInt32Ty());

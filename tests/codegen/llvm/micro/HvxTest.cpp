@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// linear_q by HVX: results under qemu-hexagon (v66) against sums of doubles,
+// and the instructions of every version.
+#include "tests/codegen/halide/Assembly.h"
+#include "tests/codegen/halide/QuantizedFixture.h"
+
+#include "codegen/llvm/micro/Micro.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+#include <tuple>
+
+namespace lfmc::halide::test {
+
+// Harness.cpp calls kernels of this processor: there are none here.
+const std::vector<Isa> &allIsas() {
+  static const std::vector<Isa> none;
+  return none;
+}
+std::string Isa::emit(const MicroKernel &kernel, const std::string &symbol,
+                      Emit what, const std::string &path) const {
+  return emitMicro(kernel, symbol, *llvm::cantFail(findTarget(target)), what,
+                   path);
+}
+
+namespace {
+
+const Target &hexagon(const std::string &version) {
+  return *llvm::cantFail(findTarget("hexagon-" + version));
+}
+
+struct HvxCase {
+  int wtype, rows, tokens, block = 32, panels = 2, k = 192;
+  bool bias = false, residual = false, swiglu = false;
+  float outlier = 1; ///< of the first block's xs against the others'
+  /// Largest error, of the sum of the terms' sizes.
+  double tolerance = 1e-6;
+};
+
+class Hvx : public testing::TestWithParam<HvxCase> {
+protected:
+  const HvxCase c = GetParam();
+  const std::string base = std::filesystem::path(testing::TempDir()) /
+                           ("lfmc_hvx_" + std::to_string(getpid()));
+  std::vector<std::string> files;
+
+  std::string file(const char *end) {
+    files.push_back(base + end);
+    return files.back();
+  }
+  void TearDown() override {
+    for (const std::string &name : files)
+      std::filesystem::remove(name);
+  }
+
+  /// The output's floats.
+  std::vector<float> run(const MicroKernel &kernel,
+                         const std::vector<std::string> &buffers) {
+    const std::string object = file(".o"), program = file(".elf"),
+                      in = file(".in"), out = file(".out");
+    EXPECT_EQ(emitMicro(kernel, "lfmc_test_kernel", hexagon("v66"),
+                        Emit::Object, object),
+              "");
+    std::ofstream stream(in, std::ios::binary);
+    for (const std::string &buffer : buffers) {
+      const int32_t bytes = int32_t(buffer.size());
+      stream.write(reinterpret_cast<const char *>(&bytes), 4);
+      stream.write(buffer.data(), bytes);
+    }
+    stream.close();
+    const std::string command =
+        std::string(LFMC_LLD " -static -e _start " LFMC_HVX_DRIVER " ") +
+        object +
+        " " LFMC_HEXAGON "/liblfm_runner.a " LFMC_HEXAGON "/builtins.o -o " +
+        program + " && qemu-hexagon " + program + " " + in + " " + out;
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+    std::ifstream result(out, std::ios::binary);
+    std::string bytes(std::istreambuf_iterator<char>(result), {});
+    std::vector<float> values(bytes.size() / 4);
+    std::memcpy(values.data(), bytes.data(), values.size() * 4);
+    return values;
+  }
+};
+
+std::string bytesOf(const void *data, size_t bytes) {
+  return {static_cast<const char *>(data), bytes};
+}
+
+TEST_P(Hvx, AgreesWithSumsOfDoubles) {
+  Random random;
+  const CodeRange range = codeRange(c.wtype);
+  const QuantizedWeights weights(
+      c.wtype, c.rows, c.block, 4, c.panels, c.k, c.k, random,
+      [&](int, int) { return pick(random, range.low, range.high); });
+  QuantizedRows x(c.k, c.tokens, 0, random,
+                  [&](int, int) { return pick(random, -127, 127); });
+  for (int t = 0; t < c.tokens; ++t) {
+    const float large = x.scale(t, 0) * c.outlier;
+    std::memcpy(x.row(t) + c.k, &large, 4);
+  }
+  const int out = c.swiglu ? c.rows / 2 : c.rows, columns = out * c.panels;
+  std::vector<float> bias(size_t(c.panels) * c.rows),
+      residual(size_t(c.tokens) * columns);
+  for (std::vector<float> *values : {&bias, &residual})
+    for (float &value : *values)
+      value = random();
+
+  MicroKernel kernel{"linear_q",
+                     {{"wtype", c.wtype},
+                      {"block", c.block},
+                      {"rows", c.rows},
+                      {"panels", c.panels},
+                      {"tokens", c.tokens},
+                      {"k", c.k},
+                      {"bias", c.bias},
+                      {"residual", c.residual},
+                      {"swiglu", c.swiglu}},
+                     {}};
+  const std::string all = bytesOf(x.stored.data(), x.stored.size());
+  std::vector<std::string> buffers = {
+      all, all.substr(c.k), all.substr(c.k + c.k / 8),
+      bytesOf(weights.stored.data(), weights.stored.size())};
+  if (c.bias)
+    buffers.push_back(bytesOf(bias.data(), bias.size() * 4));
+  if (c.residual)
+    buffers.push_back(bytesOf(residual.data(), residual.size() * 4));
+  buffers.emplace_back(residual.size() * 4, '\0');
+  const std::vector<float> y = run(kernel, buffers);
+  ASSERT_EQ(y.size(), residual.size());
+
+  double worst = 0;
+  for (int t = 0; t < c.tokens; ++t)
+    for (int p = 0; p < c.panels; ++p) {
+      std::vector<double> sums(c.rows), sizes(c.rows);
+      for (int r = 0; r < c.rows; ++r) {
+        const size_t row = size_t(p) * c.rows + r;
+        for (int block = 0; block < c.k / 32; ++block) {
+          const size_t at = row * (c.k / c.block) + block * 32 / c.block;
+          int64_t products = 0;
+          for (int i = block * 32; i < block * 32 + 32; ++i)
+            products += int64_t(x.q(t, i)) * weights.values[row * c.k + i];
+          const double scale = x.scale(t, block);
+          const double terms[] = {scale * weights.scales[at] * double(products),
+                                  scale * weights.minima[at] *
+                                      double(x.sum(t, block))};
+          sums[r] += terms[0] + terms[1];
+          sizes[r] += std::abs(terms[0]) + std::abs(terms[1]);
+        }
+        if (c.bias)
+          sums[r] += bias[row];
+      }
+      for (int r = 0; r < out; ++r) {
+        double wanted = sums[r], size = sizes[r] + std::abs(sums[r]);
+        if (c.swiglu) {
+          wanted *= sums[r + out] / (1 + std::exp(-wanted));
+          size *= sizes[r + out];
+        }
+        const size_t at = size_t(t) * columns + p * out + r;
+        if (c.residual)
+          wanted += residual[at], size += std::abs(residual[at]);
+        worst = std::max(worst, std::abs(y[at] - wanted) / size);
+      }
+    }
+  EXPECT_LT(worst, c.tolerance);
+  std::printf("largest error %.2g\n", worst);
+}
+
+// Sums are integers of which one is 2^-24 of the largest that a row's largest
+// scale and a token's largest xs allow: small scales that meet large xs are
+// rounded, as are minima and scales of different sizes.
+std::vector<HvxCase> cases() {
+  std::vector<HvxCase> all;
+  for (int wtype : allQuantized)
+    for (int tokens : {1, 2, 4})
+      all.push_back({.wtype = wtype,
+                     .rows = 64,
+                     .tokens = tokens,
+                     .tolerance = wtype == Q4M ? 1e-5 : 1e-6});
+  all.push_back({.wtype = Q8, .rows = 32, .tokens = 3});
+  all.push_back({.wtype = Q4M, .rows = 32, .tokens = 1, .tolerance = 1e-5});
+  all.push_back({.wtype = Q4, .rows = 64, .tokens = 4, .block = 64});
+  all.push_back(
+      {.wtype = Q8, .rows = 64, .tokens = 4, .bias = true, .residual = true});
+  all.push_back({.wtype = Q8, .rows = 64, .tokens = 1, .swiglu = true});
+  all.push_back({.wtype = Q8,
+                 .rows = 64,
+                 .tokens = 4,
+                 .outlier = 4096,
+                 .tolerance = 1e-4});
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(LinearQ, Hvx, testing::ValuesIn(cases()));
+
+/// Packets and vrmpy of the innermost hardware loop with vrmpy.
+struct Loop {
+  int packets = 0, products = 0;
+};
+Loop loopOf(const std::string &text) {
+  Loop loop, found;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(".LBB", 0) == 0)
+      loop = {};
+    loop.packets += line.find('{') != std::string::npos;
+    loop.products += line.find("vrmpy(") != std::string::npos;
+    if (line.find(":endloop0") != std::string::npos && loop.products)
+      found = loop;
+  }
+  return found;
+}
+
+std::string text(const MicroKernel &kernel, const std::string &version) {
+  return assemblyBy([&](Emit what, const std::string &path) {
+    return emitMicro(kernel, "kernel", hexagon(version), what, path);
+  });
+}
+
+TEST(HvxInstructions, ProductsFillPackets) {
+  for (const char *version :
+       {"v66", "v68", "v69", "v73", "v75", "v79", "v81"}) {
+    SCOPED_TRACE(version);
+    // Larger k have addresses that loads do not hold.
+    for (auto [tokens, k, least] : {std::tuple(1, 1024, 0.59),
+                                    {2, 1024, 0.85},
+                                    {4, 1024, 1.0},
+                                    {4, 2048, 0.9},
+                                    {4, 4608, 0.9}}) {
+      MicroKernel kernel = quantizedTile(Q8, 64, tokens);
+      kernel.ints["k"] = k;
+      const Loop loop = loopOf(text(kernel, version));
+      EXPECT_EQ(loop.products, 16 * tokens);
+      EXPECT_GE(loop.products, least * loop.packets) << tokens << ", k " << k;
+    }
+    // A loop of vectors where there are floats in them.
+    const std::string norm =
+        text({"rms_norm", {{"width", 256}}, {{"eps", 1e-5}}}, version);
+    EXPECT_EQ(norm.find("qf32") != std::string::npos,
+              std::string(version) != "v66");
+  }
+}
+
+} // namespace
+} // namespace lfmc::halide::test
