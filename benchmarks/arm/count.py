@@ -33,11 +33,14 @@ def read(path):
     return rows
 
 
-def measure(lfmc, package, prefill, depths, cpu="max"):
-    """[(name, tokens, count, functions)]: the second run of each row of bench."""
+def measure(lfmc, package, prefill, depths, emulator="qemu-aarch64 -cpu max",
+            most=24):
+    """[(name, tokens, count, functions)]: the second run of each row of bench,
+    and `most` of its functions."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "counts")
-        runner = f"qemu-aarch64 -cpu {cpu} -plugin {build_plugin(folder)},out={out}"
+        runner = (f"{emulator} -plugin {build_plugin(folder)},out={out},"
+                  f"functions={most}")
         subprocess.run([lfmc, "bench", package, "--runner", runner, "--repeat", "1",
                         "--prefill", str(prefill), "--decode", "2", "--depth",
                         ",".join(map(str, depths))],
@@ -67,7 +70,8 @@ def main():
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = measure(options.lfmc, options.package, options.prefill,
-                      [int(d) for d in options.depth.split(",") if d], options.cpu)
+                      [int(d) for d in options.depth.split(",") if d],
+                      f"qemu-aarch64 -cpu {options.cpu}")
     if options.json:
         print(json.dumps({name: count / tokens
                           for name, tokens, count, _ in results}, indent=2))

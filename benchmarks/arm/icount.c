@@ -4,9 +4,10 @@
  * standard output, which are the answers of tools/lfmc/runner/driver.c, and
  * for each line the functions that executed most of them.
  *
- *   qemu-aarch64 -plugin libicount.so,out=FILE PROGRAM ...
+ *   qemu-aarch64 -plugin libicount.so,out=FILE[,functions=N] PROGRAM ...
  *
- * FILE gets a line per write: the count, then NAME=COUNT of up to 24 functions.
+ * FILE gets a line per write: the count, then NAME=COUNT of up to N functions
+ * (24). What Hexagon's qemu calls an instruction is a packet.
  * The declarations are those of qemu's plugin interface, version 1.
  */
 #include <stddef.h>
@@ -40,9 +41,9 @@ struct function {
   char name[96];
   uint64_t count, before;
 };
-enum { MAX_FUNCTIONS = 8192, SHOWN = 24, SYSCALL_WRITE = 64 };
+enum { MAX_FUNCTIONS = 8192, SYSCALL_WRITE = 64 };
 static struct function functions[MAX_FUNCTIONS];
-static int used;
+static int used, shown = 24;
 static FILE *out;
 
 static struct function *find(const char *name) {
@@ -88,7 +89,7 @@ static void systemCall(qemu_plugin_id_t id, unsigned cpu, int64_t number,
   }
   qsort(order, (size_t)used, sizeof *order, byCount);
   fprintf(out, "%llu", (unsigned long long)total);
-  for (int i = 0; i < used && i < SHOWN; ++i)
+  for (int i = 0; i < used && i < shown; ++i)
     fprintf(out, " %s=%llu", order[i]->name,
             (unsigned long long)(order[i]->count - order[i]->before));
   fputc('\n', out);
@@ -103,6 +104,8 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
   for (int i = 0; i < argc; ++i)
     if (strncmp(argv[i], "out=", 4) == 0)
       out = fopen(argv[i] + 4, "w");
+    else if (strncmp(argv[i], "functions=", 10) == 0)
+      shown = atoi(argv[i] + 10);
   if (!out)
     return fprintf(stderr, "icount: expected out=FILE\n"), -1;
   qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
