@@ -138,6 +138,14 @@ class HexagonTest(unittest.TestCase):
                    "--repeat", "1", "--prefill", "8", "--decode", "2", "--depth",
                    "8", "--json")
         self.assertIn("prefill", done.stdout)
+        counted = json.loads(run(
+            sys.executable, os.path.join(SOURCE, "benchmarks", "hexagon", "count.py"),
+            LFMC, self.dense_a_q8(), "--prefill", "8", "--depth", "8",
+            "--json").stdout)
+        for row in counted["prefill 8"], counted["decode at 9"]:
+            packets = row.pop("packets")
+            self.assertAlmostEqual(sum(row.values()), packets, delta=1)
+            self.assertGreater(row["linear_q"], packets / 10)
         golden = os.path.join(GOLDENS, "dense-a-bf16.safetensors")
         verify = [LFMC, "verify", "--case", "p0", "--runner"]
         done = run(*verify, "false", self.dense_a, golden, code=1)
