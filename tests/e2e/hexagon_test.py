@@ -101,7 +101,8 @@ class HexagonTest(unittest.TestCase):
                     array.array("f", file.read()))
 
     def test_float_goldens(self):
-        for name in "dense-a-bf16", "dense-b-f32":
+        for name in ("dense-a-bf16", "dense-b-f32", "moe-8e-bf16-biasf32",
+                     "moe-32e-bf16"):
             golden = Golden(name)
             package = self.path(name)
             if not os.path.exists(package):
@@ -378,6 +379,17 @@ class HexagonTest(unittest.TestCase):
         self.compare_with_cpu(os.path.join(CHECKPOINTS, "dense-a-bf16"), "q8",
                               Golden("dense-a-bf16")["p2.input_ids"][:1], 0,
                               1e-6)
+
+    # Both matrices of an expert have blocks here.
+    def test_quantized_experts(self):
+        checkpoint = self.path("mixture")
+        run(LFMC, "synth", "tiny", "--experts", "8", "--experts-per-token", "3",
+            "--dtype", "f32", "-o", checkpoint)
+        for quant in "q8", "q4":
+            with self.subTest(quant=quant):
+                self.compare_with_cpu(checkpoint, quant, list(range(9, 40, 3)),
+                                      8, 0.05)
+                self.compare_with_cpu(checkpoint, quant, [9], 0, 1e-6)
 
     def test_trained_model(self):
         text = "Why is the sky blue?"
