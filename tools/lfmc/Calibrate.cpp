@@ -4,6 +4,7 @@
 #include "frontend/Errors.h"
 #include "passes/calibrate/ObserveInputs.h"
 #include "tools/lfmc/Commands.h"
+#include "tools/lfmc/ObservedReader.h"
 #include "tools/lfmc/OwnText.h"
 #include "tools/lfmc/Progress.h"
 
@@ -13,9 +14,6 @@
 #include "llvm/Support/Path.h"
 
 #include <algorithm>
-#include <cassert>
-#include <cstdlib>
-#include <cstring>
 
 using namespace llvm;
 
@@ -23,6 +21,8 @@ namespace lfmc::cli {
 namespace {
 
 using Tokens = std::vector<int32_t>;
+using Reader = ObservedReader;
+using Source = ObservedReader::Source;
 
 // Of the rows that one thread keeps.
 constexpr int64_t observedBytes = 256 << 20;
@@ -47,92 +47,6 @@ struct TemporaryDirectory {
     if (!path.empty())
       sys::fs::remove_directories(path);
   }
-};
-
-// Memory of 64-byte alignment, zeroed.
-struct Memory {
-  std::unique_ptr<uint8_t, decltype(&std::free)> data{nullptr, std::free};
-  bool allocate(uint64_t bytes) {
-    bytes = alignTo(bytes + 64, 64);
-    data.reset(static_cast<uint8_t *>(std::aligned_alloc(64, bytes)));
-    if (data)
-      std::memset(data.get(), 0, bytes);
-    return data != nullptr;
-  }
-};
-
-// Where an input's rows are, and of which experts.
-struct Source {
-  int64_t offset = -1;  // in the state; -1: the hidden rows
-  int32_t experts = -1; // index in the program's table; -1: a linear
-};
-
-// One sequence at a time through a program, on one thread.
-class Reader {
-public:
-  bool open(const lfm_program &of) {
-    program = &of;
-    chosen.resize(size_t(of.expert_layers));
-    return state.allocate(of.state_bytes) && arena.allocate(of.arena_bytes) &&
-           output.allocate(uint64_t(of.max_prefill) * of.hidden_size * 4);
-  }
-
-  void read(const Tokens &tokens, const uint8_t *weights) {
-    for (int32_t i = 0; i < program->state_count; ++i)
-      if (const lfm_state_info &info = program->states[i];
-          info.bytes_per_token == 0)
-        std::memset(state.data.get() + info.offset, 0, info.bytes);
-    // A team of one passes every barrier.
-    lfm_ticket tickets[2] = {};
-    struct Sync : lfm_sync {
-      Reader *reader;
-    } sync = {};
-    sync.reader = this;
-    sync.chosen = [](lfm_sync *sync, uint64_t weights, const int32_t *experts,
-                     int64_t n) {
-      Reader &reader = *static_cast<Sync *>(sync)->reader;
-      for (int32_t i = 0; i < reader.program->expert_layers; ++i)
-        if (reader.program->experts[i].up_offset == weights)
-          reader.chosen[i].assign(experts, experts + n);
-    };
-    sync.tickets[0] = &tickets[0];
-    sync.tickets[1] = &tickets[1];
-    sync.threads = 1;
-    sync.barrier = [](lfm_sync *sync, int32_t parity) {
-      sync->tickets[parity]->next = 0;
-    };
-    count = int64_t(tokens.size());
-    lfm_args args = {weights,
-                     state.data.get(),
-                     arena.data.get(),
-                     tokens.data(),
-                     rows(-1),
-                     count,
-                     0};
-    program->prefill(&args, &sync, 0);
-  }
-
-  /// Of the last sequence: a state's rows, or, for -1, the hidden ones.
-  float *rows(int64_t offset) const {
-    return reinterpret_cast<float *>(offset < 0 ? output.data.get()
-                                                : state.data.get() + offset);
-  }
-  /// Adds what the last sequence has for part `part` of an input.
-  void add(Calibration &to, size_t input, int64_t part,
-           const Source &source) const {
-    if (source.experts < 0)
-      return to.add(input, part, rows(source.offset), count);
-    int64_t slots = program->experts[source.experts].per_token;
-    assert(int64_t(chosen[source.experts].size()) == count * slots);
-    to.add(input, part, rows(source.offset), count,
-           chosen[source.experts].data(), slots);
-  }
-
-private:
-  int64_t count = 0;
-  std::vector<std::vector<int32_t>> chosen; // by layer of the table
-  const lfm_program *program = nullptr;
-  Memory state, arena, output;
 };
 
 class Calibrator {

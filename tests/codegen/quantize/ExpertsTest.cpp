@@ -199,16 +199,7 @@ TEST(ScaledQuantizer, IsThatOfScaledMoments) {
   auto error = [&](const RowQuantizer &quantizer) {
     std::vector<float> values = weight;
     EXPECT_EQ(roundRows(quantizer, values.data(), 8, n, blocks), -1);
-    double sum = 0;
-    for (int64_t t = 0; t < 300; ++t)
-      for (int64_t r = 0; r < 8; ++r) {
-        double y = 0;
-        for (int64_t c = 0; c < n; ++c)
-          y += (double(weight[r * n + c]) - values[r * n + c]) *
-               scaled[t * n + c];
-        sum += y * y;
-      }
-    return sum;
+    return outputError(weight, values, scaled, n);
   };
   auto base = makeFeedbackQuantizer(calibration->moments("x"));
   double before = error(*base), after = error(*base->scaled(factors));

@@ -35,6 +35,21 @@ inline std::vector<float> correlatedRows(int64_t n, int64_t columns,
   return rows;
 }
 
+/// sum over the rows x of `inputs` and w of `a` and `b` of ((w_a - w_b) x)².
+inline double outputError(const std::vector<float> &a,
+                          const std::vector<float> &b,
+                          const std::vector<float> &inputs, size_t columns) {
+  double sum = 0;
+  for (size_t t = 0; t < inputs.size(); t += columns)
+    for (size_t r = 0; r < a.size(); r += columns) {
+      double y = 0;
+      for (size_t c = 0; c < columns; ++c)
+        y += (double(a[r + c]) - b[r + c]) * inputs[t + c];
+      sum += y * y;
+    }
+  return sum;
+}
+
 } // namespace lfmc
 
 #endif // LFMC_TESTS_CODEGEN_QUANTIZE_INPUTS_H

@@ -15,21 +15,6 @@ namespace {
 // Two groups of columns, more rows than lanes, not a multiple of them.
 constexpr int64_t columns = 1024 + 128, rows = 37, samples = 700;
 
-/// sum over the inputs of ((w - q) x)².
-double outputError(const std::vector<float> &a, const std::vector<float> &b,
-                   const std::vector<float> &inputs) {
-  double sum = 0;
-  for (int64_t t = 0; t < samples; ++t)
-    for (int64_t r = 0; r < rows; ++r) {
-      double y = 0;
-      for (int64_t c = 0; c < columns; ++c)
-        y += (double(a[r * columns + c]) - b[r * columns + c]) *
-             inputs[t * columns + c];
-      sum += y * y;
-    }
-  return sum;
-}
-
 class Quantizers : public testing::TestWithParam<Blocks> {
 protected:
   static void SetUpTestSuite() {
@@ -48,7 +33,7 @@ protected:
     std::vector<float> rounded = weight;
     EXPECT_EQ(roundRows(*make(kind), rounded.data(), rows, columns, GetParam()),
               -1);
-    return outputError(weight, rounded, inputs);
+    return outputError(weight, rounded, inputs, columns);
   }
 
   static std::vector<float> inputs, weight;
