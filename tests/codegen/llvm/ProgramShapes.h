@@ -26,6 +26,8 @@ struct Shape {
   bool rounds() const {
     return !quant.empty() || bf16Rows || cache == lfm2::StoredKind::Q8;
   }
+  /// Whether tokens choose among experts.
+  bool chooses() const { return perToken < experts; }
 };
 
 /// For GoogleTest's messages.
@@ -82,6 +84,22 @@ inline const Shape shapes[] = {
      7,
      3,
      40}};
+
+/// q4 or q8 in both matrices of `experts` experts, of which a token takes
+/// `perToken`.
+inline Shape quantizedExperts(const char *name, const char *quant,
+                              int64_t experts, int64_t perToken) {
+  Shape shape{name, 96, 4, 2, 160, 450, 3, false, false, true, {quant}};
+  shape.experts = experts;
+  shape.perToken = perToken;
+  shape.expertWidth = 64;
+  return shape;
+}
+
+inline const Shape expertShapes[] = {
+    quantizedExperts("AllExpertsEightBits", "q8", 3, 3),
+    quantizedExperts("SomeExpertsFourBits", "q4", 7, 3),
+    quantizedExperts("SomeExpertsEightBits", "q8", 7, 3)};
 
 inline const Shape roundedShapes[] = {
     {"Bf16Rows", 64, 8, 4, 64, 384, 2, false, false, true, {}, true},

@@ -270,9 +270,11 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
       // reference's other order of sums may round it the other way: a step of
       // 1/127 of its block (or 1/128 of itself), in that token and in those
       // that attend to it. So every place must be exact for some sequence, and
-      // none far off in any.
+      // none far off in any; but where two experts are as good up to that, the
+      // other one may be chosen.
+      float limit = shape.chooses() ? 0.5f : 5e-2f;
       EXPECT_LE(*std::max_element(errors.begin(), errors.end()),
-                shape.rounds() ? 5e-2f : 1e-5f);
+                shape.rounds() ? limit : 1e-5f);
       float worst = *std::max_element(best.begin(), best.end());
       if (worst <= 1e-5f)
         break;
@@ -299,6 +301,13 @@ INSTANTIATE_TEST_SUITE_P(
                                      "x86-64-v4", "x86-64-v4-vnni",
                                      "x86-64-amx")),
     testName);
+
+INSTANTIATE_TEST_SUITE_P(QuantizedExperts, Program,
+                         testing::Combine(testing::ValuesIn(expertShapes),
+                                          testing::Values("x86-64-v2",
+                                                          "x86-64-v3-vnni",
+                                                          "x86-64-v4-vnni")),
+                         testName);
 
 INSTANTIATE_TEST_SUITE_P(Rounded, Program,
                          testing::Combine(testing::ValuesIn(roundedShapes),
