@@ -4,7 +4,9 @@
 models a core: cycles of an iteration, and the share of them that its busiest
 port and its dispatch would take alone (1: bound by that; both low: by latency).
 
-Instructions that the model of a core lacks count as nothing (oryon-1: scvtf).
+Where the model of oryon-1 lacks an instruction (sdot by lane, scvtf), another
+that takes the same pipes stands for it; what else a model lacks counts as
+nothing.
 
 usage: bound.py PACKAGE [--cpu neoverse-n1,cortex-x4] [--llvm DIRECTORY]
 
@@ -49,9 +51,17 @@ def inner_loop(rows):
     return best[1]
 
 
+def modelled(instruction, cpu):
+    if cpu == "oryon-1":
+        instruction = re.sub(r"\.4b\[[0-3]\]", ".16b", instruction)
+        instruction = re.sub(r"^scvtf(\s+v\d+\.4s, v\d+\.4s).*", r"frintn\1",
+                             instruction)
+    return instruction
+
+
 def model(mca, loop, cpu):
     """(cycles, shares of the busiest port and of dispatch) of an iteration."""
-    text = "\n".join(["loop:"] + loop[:-1] +
+    text = "\n".join(["loop:"] + [modelled(i, cpu) for i in loop[:-1]] +
                      [re.sub(r"0x[0-9a-f]+$", "loop", loop[-1])]) + "\n"
     with tempfile.NamedTemporaryFile("w", suffix=".s") as file:
         file.write(".arch armv8.6-a+dotprod+i8mm\n" + text)

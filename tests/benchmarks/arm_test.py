@@ -43,6 +43,14 @@ class Bound(unittest.TestCase):
         self.assertGreater(bound.model("llvm-mca-22", free, "neoverse-n1")[1], 0.9)
         self.assertIsNone(bound.model("llvm-mca-22", ["nonsense x1"], "neoverse-n1"))
 
+    @unittest.skipUnless(shutil.which("llvm-mca-22"), "NOT TESTED: no llvm-mca-22")
+    def test_what_a_model_lacks_is_not_free(self):
+        loop = [f"sdot\tv{n}.4s, v17.16b, v18.4b[3]" for n in range(8)]
+        loop += [f"scvtf\tv{n + 8}.4s, v17.4s, #4" for n in range(8)]
+        loop += ["subs x2, x2, #1", "b.ne 0x0"]
+        cycles, _, _ = bound.model("llvm-mca-22", loop, "oryon-1")
+        self.assertGreaterEqual(cycles, 4)  # 16 operations on 4 pipes
+
 
 class Count(unittest.TestCase):
     def test_reads_counts_and_functions(self):
