@@ -11,19 +11,17 @@
 // fraction of the power of two above the token's largest, in 31 bits. The
 // product's upper half is shifted right by what the scale's exponent lies below
 // the largest of the row, which a first pass over the scales finds, and added
-// up in 32 bits. One unit of them is 2^-24 or less of the largest possible sum;
-// sums of floats end the kernel.
+// up in 32 bits. One unit of them is 2^-24 or less of the largest possible sum.
 //
 // Multiplications of words take both multipliers, vrmpy takes one, a packet has
 // one load: a block's products are written amid the scaling of the block
 // before, so that they share packets.
+#include "codegen/llvm/micro/HvxOrder.h"
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "llvm/IR/IntrinsicsHexagon.h"
 #include "llvm/Support/MathExtras.h"
 
-#include <functional>
-#include <map>
 #include <numeric>
 
 using namespace llvm;
@@ -33,38 +31,6 @@ namespace {
 
 constexpr int64_t lanes = 32, vectorBytes = 128;
 constexpr int exponentMask = 0x7c00; ///< of an f16
-
-/// When a block's operations are written, in groups of columns multiplied so
-/// far. LLVM's scheduler reorders them, but decides by this order among equals:
-/// the numbers are those of the fewest packets, of some hundred tried.
-struct Order {
-  double start, startStep;     ///< first sums, of the first and each next token
-  double factor;               ///< X
-  double ahead;                ///< codes, before they are multiplied
-  double tokenStep;            ///< products, from one token to the next
-  double scales;               ///< what the block's scales become
-  double pending, pendingStep; ///< sums of the block before
-};
-// q8, k of 768 and 1024, v66: 62 packets a block of four tokens, 35 of two and
-// 25 of one; in order (0 for all but pending) they are 74, 40 and 25.
-constexpr Order ofMany = {-1, 0.3, -1, 1.6, 0.3, -0.5, -0.2, 1};
-constexpr Order ofTwo = {-1, 0.3, 2, 0, 0, 0.4, 0.2, 1};
-constexpr Order ofOne = {-1, 0, -1, 0, 0, -0.5, -0.2, 1};
-
-/// Operations by the time at which they are to be written.
-class Schedule {
-public:
-  void add(double time, std::function<void()> write) {
-    all.emplace(time, std::move(write));
-  }
-  void run() {
-    for (auto &[time, write] : all)
-      write();
-  }
-
-private:
-  std::multimap<double, std::function<void()>> all; ///< equals in order
-};
 
 class HvxTile {
 public:
@@ -80,10 +46,8 @@ public:
         // n sums of less than 0.985 * 2^30 fit if shifted by log2(n) - 1.
         terms(q.blocks() * (layout.hasMinimum() ? 2 : 1)),
         headroom(std::max<int>(0, int(Log2_32_Ceil(terms)) - 1)),
-        order(tokens == 1   ? ofOne
-              : tokens == 2 ? ofTwo
-                            : ofMany),
-        inMemory(tokens * vectors >= 6),
+        order(hvxOrder(layout, tokens)),
+        inMemory(tokens * vectors >= 6 || layout.isQ6()),
         alignment(std::gcd<int64_t>(layout.blockBytes(), vectorBytes)),
         words(w.vector(b.getInt32Ty(), lanes)),
         halves(w.vector(b.getInt16Ty(), 2 * lanes)),
@@ -106,6 +70,10 @@ private:
   void block(Value *weights, Value *low, Value *top, Value *index);
   void addTerm(Value *integers, Value *part, Value *factor, AllocaInst *sum);
   void addPending(int64_t i);
+  void fill(ArrayRef<AllocaInst *> all, Value *value) {
+    for (AllocaInst *memory : all)
+      b.CreateStore(value, memory);
+  }
   void finish(Value *panel, int64_t token);
   Value *toFloat(Value *sum, Value *exponent);
   void finishRow(Value *panel, Value *row, Value *memory, int64_t token);
@@ -137,7 +105,7 @@ private:
   IRBuilder<> &b;
   const int64_t vectors, tokens, offset;
   const int room, terms, headroom;
-  const Order &order;
+  const HvxOrder &order;
   /// Sums of many tokens leave no registers for the block before.
   const bool inMemory;
   const int64_t alignment;
@@ -158,15 +126,13 @@ Values HvxTile::parts(Value *scales) {
   Value *exponent = exponents(scales);
   Value *one = b.CreateBinaryIntrinsic(Intrinsic::umin, exponent, half(0x400));
   Value *mantissa = b.CreateOr(b.CreateAnd(scales, half(0x3ff)), one);
-  if (room)
-    mantissa = b.CreateShl(mantissa, half(room));
+  mantissa = b.CreateShl(mantissa, half(room));
   Value *sign = b.CreateAShr(scales, half(15));
   mantissa = b.CreateSub(b.CreateXor(mantissa, sign), sign, "mantissa");
   exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
                                      load(halves, rowLeast, vectorBytes));
-  Value *below =
-      b.CreateLShr(b.CreateSub(load(halves, rowTop, vectorBytes), exponent),
-                   half(10), "below");
+  Value *below = b.CreateSub(load(halves, rowTop, vectorBytes), exponent);
+  below = b.CreateLShr(below, half(10), "below");
   Value *both = zip(mantissa, below);
   Values result;
   for (int64_t v = 0; v < vectors; ++v)
@@ -201,7 +167,7 @@ void HvxTile::block(Value *weights, Value *low, Value *top, Value *index) {
   const int pairs = int(tokens * vectors);
   Values products(pairs), totals(tokens), factors(tokens), x(tokens), scale;
   SmallVector<Values> unpacked(8);
-  Schedule schedule;
+  HvxSchedule schedule;
   for (int64_t t = 0; t < tokens; ++t) {
     schedule.add(order.start + order.startStep * double(t), [&, t] {
       Value *start = word(0);
@@ -283,10 +249,8 @@ void HvxTile::addPending(int64_t i) {
 
 /// Largest exponents of the rows' scales and of the tokens'.
 void HvxTile::findLargest(Value *first) {
-  AllocaInst *largest = rowTop;
-  b.CreateStore(half(0x400), largest);
-  for (AllocaInst *bits : xsTops)
-    b.CreateStore(b.getInt32(31 << 23), bits);
+  b.CreateStore(half(0x400), rowTop);
+  fill(xsTops, b.getInt32(31 << 23));
   w.loop(layout.k / layout.block, [&](Value *index) {
     Value *weights = w.at(first, index, layout.blockBytes());
     Value *exponent = exponents(scales(weights));
@@ -294,8 +258,8 @@ void HvxTile::findLargest(Value *first) {
       exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
                                          exponents(scales(minima(weights))));
     b.CreateStore(b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
-                                          b.CreateLoad(halves, largest)),
-                  largest);
+                                          b.CreateLoad(halves, rowTop)),
+                  rowTop);
     for (int64_t t = 0; t < tokens; ++t)
       for (int64_t part = 0; part < q.perBlock(); ++part) {
         Value *xs =
@@ -307,7 +271,7 @@ void HvxTile::findLargest(Value *first) {
       }
   });
   // Sums that would be shifted by more than 31 are shifted by 31.
-  Value *exponent = b.CreateLoad(halves, largest);
+  Value *exponent = b.CreateLoad(halves, rowTop);
   Value *lower = b.CreateBinaryIntrinsic(Intrinsic::usub_sat, exponent,
                                          half((31 - headroom) << 10));
   b.CreateStore(b.CreateBinaryIntrinsic(Intrinsic::umax, lower, half(0x400)),
@@ -342,15 +306,11 @@ void HvxTile::build() {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
     findLargest(first);
     // Half of a unit is what shifting takes off each sum on average.
-    for (AllocaInst *memory : sums)
-      b.CreateStore(word(headroom ? terms / 2 : 0), memory);
+    fill(sums, word(headroom ? terms / 2 : 0));
     // Before the first block there is one of zeros.
-    for (AllocaInst *memory : pending)
-      b.CreateStore(word(0), memory);
-    for (AllocaInst *memory : pendingParts)
-      b.CreateStore(word(0), memory);
-    for (AllocaInst *memory : pendingFactors)
-      b.CreateStore(b.getInt32(0), memory);
+    fill(pending, word(0));
+    fill(pendingParts, word(0));
+    fill(pendingFactors, b.getInt32(0));
     w.loop(layout.k / layout.block, [&](Value *index) {
       Value *weights = w.at(first, index, layout.blockBytes());
       w.loop(perBlock, [&](Value *part) {

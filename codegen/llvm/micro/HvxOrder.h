@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// In which order HvxTile.cpp writes the operations of a block of columns.
+// Private to codegen/llvm/micro.
+#ifndef LFMC_CODEGEN_LLVM_MICRO_HVXORDER_H
+#define LFMC_CODEGEN_LLVM_MICRO_HVXORDER_H
+
+#include "codegen/halide/QuantizedLayout.h"
+
+#include <functional>
+#include <map>
+
+namespace lfmc {
+
+/// When a block's operations are written, in groups of columns multiplied so
+/// far. LLVM's scheduler reorders them, but decides by this order among equals:
+/// the numbers are those of the fewest packets, of some hundred tried.
+struct HvxOrder {
+  double start, startStep;     ///< first sums, of the first and each next token
+  double factor;               ///< X
+  double ahead;                ///< codes, before they are multiplied
+  double tokenStep;            ///< products, from one token to the next
+  double scales;               ///< what the block's scales become
+  double pending, pendingStep; ///< sums of the block before
+};
+// q8, k of 768 and 1024, v66: 62 packets a block of four tokens, 35 of two and
+// 25 of one; in order (0 for all but pending) they are 74, 40 and 25.
+inline constexpr HvxOrder ofMany = {-1, 0.3, -1, 1.6, 0.3, -0.5, -0.2, 1};
+inline constexpr HvxOrder ofTwo = {-1, 0.3, 2, 0, 0, 0.4, 0.2, 1};
+inline constexpr HvxOrder ofOne = {-1, 0, -1, 0, 0, -0.5, -0.2, 1};
+// Where unpacking takes the registers: k of 1024, four tokens and one, 100 and
+// 63 packets of q6 (ofMany and ofOne: 109 and 67), 96 of q4m (107).
+inline constexpr HvxOrder ofSixBits = {-1, 0, -1, 0, 0, 9, -0.2, 1};
+inline constexpr HvxOrder ofMinima = {-1, 0, -1, 0, 0, 9, -1, 0};
+
+inline const HvxOrder &hvxOrder(const halide::QuantizedLayout &layout,
+                                int64_t tokens) {
+  return layout.isQ6()         ? ofSixBits
+         : tokens == 1         ? ofOne
+         : layout.hasMinimum() ? ofMinima
+         : tokens == 2         ? ofTwo
+                               : ofMany;
+}
+
+/// Operations by the time at which they are to be written.
+class HvxSchedule {
+public:
+  void add(double time, std::function<void()> write) {
+    all.emplace(time, std::move(write));
+  }
+  void run() {
+    for (auto &[time, write] : all)
+      write();
+  }
+
+private:
+  std::multimap<double, std::function<void()>> all; ///< equals in order
+};
+
+} // namespace lfmc
+
+#endif // LFMC_CODEGEN_LLVM_MICRO_HVXORDER_H
