@@ -50,22 +50,21 @@ LFMC_SIMD void roundLanes(const LaneBlock &block, const LaneGrid &grid,
 
 LFMC_SIMD void feedLanes(float *values, int64_t columns, const float *errors,
                          int64_t n, const float *factor, int64_t stride) {
-  // As many sums at once as registers hold at every level.
-  constexpr int tile = 3;
+  // As many independent sums as cover the latency of a multiply-add with 512
+  // bits, and as registers of 256 bits hold.
+  constexpr int tile = 6;
   int64_t k = 0;
   for (; k + tile <= columns; k += tile) {
-    Vector a = {}, b = {}, c = {};
+    Vector sums[tile] = {};
     const float *f = factor + k * stride;
     for (int64_t j = 0; j < n; ++j) {
       Vector error = *(const Vector *)(errors + j * lanes);
-      a += error * f[j];
-      b += error * f[stride + j];
-      c += error * f[2 * stride + j];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < tile; ++i)
+        sums[i] += error * f[i * stride + j];
     }
-    Vector *to = (Vector *)(values + k * lanes);
-    to[0] -= a;
-    to[1] -= b;
-    to[2] -= c;
+    for (int i = 0; i < tile; ++i)
+      *(Vector *)(values + (k + i) * lanes) -= sums[i];
   }
   for (; k < columns; ++k) {
     Vector sum = {};
