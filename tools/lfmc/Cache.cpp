@@ -230,4 +230,19 @@ std::vector<std::string> levelOf(const std::string &path,
   return isCheckpoint(path) ? std::vector<std::string>() : flags.isa;
 }
 
+Expected<Json> manifestOf(const std::string &model, const CompileFlags &flags) {
+  if (!isCheckpoint(model))
+    return readManifest(model);
+  Expected<CompileOptions> options = flags.options(model);
+  if (!options)
+    return options.takeError();
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(*options);
+  if (!compilation)
+    return compilation.takeError();
+  if (Error error = (*compilation)->lower())
+    return error;
+  return (*compilation)->manifest();
+}
+
 } // namespace lfmc::cli

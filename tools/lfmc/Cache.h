@@ -51,6 +51,11 @@ llvm::Expected<std::string> packageOf(const std::string &path,
 std::vector<std::string> levelOf(const std::string &path,
                                  const CompileFlags &flags);
 
+/// Of a package what NAME.json says, of a checkpoint what it would say: no code
+/// is generated for that.
+llvm::Expected<Json> manifestOf(const std::string &model,
+                                const CompileFlags &flags);
+
 } // namespace lfmc::cli
 
 #endif // LFMC_TOOLS_LFMC_CACHE_H

@@ -23,23 +23,6 @@ struct Flags {
   bool json = false, full = false;
 };
 
-// Of a package what its manifest says, of a checkpoint what it would say: no
-// code is generated for that.
-Expected<Json> manifestOf(const Flags &flags) {
-  if (!isCheckpoint(flags.path))
-    return readManifest(flags.path);
-  Expected<CompileOptions> options = flags.compile.options(flags.path);
-  if (!options)
-    return options.takeError();
-  Expected<std::unique_ptr<Compilation>> compilation =
-      Compilation::open(*options);
-  if (!compilation)
-    return compilation.takeError();
-  if (Error error = (*compilation)->lower())
-    return error;
-  return (*compilation)->manifest();
-}
-
 // A package runs as it is, a checkpoint is compiled into the cache first.
 Expected<int> inspectRouting(const Flags &flags) {
   auto text = MemoryBuffer::getFile(flags.routing);
@@ -87,7 +70,7 @@ void addInspect(CLI::App &app, Action &action) {
     action = [flags]() -> Expected<int> {
       if (!flags->routing.empty())
         return inspectRouting(*flags);
-      Expected<Json> manifest = manifestOf(*flags);
+      Expected<Json> manifest = manifestOf(flags->path, flags->compile);
       if (!manifest)
         return manifest.takeError();
       std::fputs(

@@ -3,7 +3,6 @@
 #include "tools/lfmc/CompileFlags.h"
 #include "tools/lfmc/TuneFlags.h"
 
-#include "codegen/tune/Tasks.h"
 #include "frontend/Errors.h"
 #include "frontend/Json.h"
 #include "frontend/SafeTensorsWriter.h"
@@ -233,38 +232,28 @@ struct Subject {
 };
 
 Expected<Subject> subjectOf(const TuneFlags &flags) {
-  Expected<const Target *> target = findTarget(flags.compile.target);
+  Expected<Json> manifest = manifestOf(flags.model, flags.compile);
+  if (!manifest)
+    return manifest.takeError();
+  Expected<TunableKernels> kernels = readKernels(*manifest, flags.model);
+  if (!kernels)
+    return kernels.takeError();
+  Expected<const Target *> target = findTarget(kernels->target);
   if (!target)
     return target.takeError();
-  Subject subject{*target, {}};
-  if (isCheckpoint(flags.model)) {
-    Expected<CompileOptions> options = flags.compile.options(flags.model);
-    if (!options)
-      return options.takeError();
-    Expected<std::unique_ptr<Compilation>> compilation =
-        Compilation::open(*options);
-    if (!compilation)
-      return compilation.takeError();
-    if (Error error = (*compilation)->optimise())
-      return error;
-    subject.tasks = tune::tasksOf((*compilation)->ir(), **target);
-  } else {
-    Expected<PackageTasks> found = readPackageTasks(flags.model);
-    if (!found)
-      return found.takeError();
-    Expected<const Target *> own = findTarget(found->target);
-    if (!own)
-      return own.takeError();
-    if (flags.compile.target != "host" && *target != *own)
+  if (!isCheckpoint(flags.model) && flags.compile.target != "host") {
+    Expected<const Target *> wanted = findTarget(flags.compile.target);
+    if (!wanted)
+      return wanted.takeError();
+    if (*wanted != *target)
       return makeError("{} is a package for {}: its kernels cannot be tuned "
                        "for {}",
-                       flags.model, found->target, (*target)->name.str());
-    subject = {*own, std::move(found->tasks)};
+                       flags.model, kernels->target, (*wanted)->name.str());
   }
-  if (subject.tasks.empty())
+  if (kernels->tasks.empty())
     return makeError("{} has no kernels that target {} lets be tuned",
-                     flags.model, subject.target->name.str());
-  return subject;
+                     flags.model, kernels->target);
+  return Subject{*target, std::move(kernels->tasks)};
 }
 
 /// --job FILE:NUMBER: one kernel of a plan into a file of its own.

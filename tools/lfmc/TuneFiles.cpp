@@ -33,19 +33,17 @@ static tune::Task taskOf(const Json &json) {
   return task;
 }
 
-Expected<PackageTasks> readPackageTasks(const std::string &path) {
-  Expected<Json> manifest = readManifest(path);
-  if (!manifest)
-    return manifest.takeError();
+Expected<TunableKernels> readKernels(const Json &manifest,
+                                     const std::string &model) {
   try {
-    PackageTasks found{manifest->at("target").at("name"), {}};
-    if (manifest->contains("tuning"))
-      for (const Json &kernel : manifest->at("tuning"))
+    TunableKernels found{manifest.at("target").at("name"), {}};
+    if (manifest.contains("tuning"))
+      for (const Json &kernel : manifest.at("tuning"))
         found.tasks.push_back(taskOf(kernel));
     return found;
   } catch (const nlohmann::json::exception &error) {
     return makeError("{}: expected kernels in \"tuning\" of the manifest: {}",
-                     path, jsonErrorText(error));
+                     model, jsonErrorText(error));
   }
 }
 

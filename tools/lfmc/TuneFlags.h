@@ -33,12 +33,14 @@ llvm::Error writePlan(const TuneFlags &flags,
 /// Line `number`, from 1, of the plan.
 llvm::Expected<PlannedTask> readPlanned(const std::string &path, int number);
 
-/// The kernels of a package, and the target that it is for.
-struct PackageTasks {
+/// What a manifest says of kernels that can be tuned, and of their target.
+/// Errors name `model`.
+struct TunableKernels {
   std::string target;
   std::vector<tune::Task> tasks;
 };
-llvm::Expected<PackageTasks> readPackageTasks(const std::string &path);
+llvm::Expected<TunableKernels> readKernels(const Json &manifest,
+                                           const std::string &model);
 
 /// --import and --export: no model.
 llvm::Expected<int> exchangeTuning(const TuneFlags &flags);
