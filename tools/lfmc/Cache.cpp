@@ -154,6 +154,16 @@ CompileFlags::options(const std::string &checkpoint) const {
   return options;
 }
 
+static Expected<std::unique_ptr<Compilation>>
+lowered(const CompileOptions &options) {
+  Expected<std::unique_ptr<Compilation>> compilation =
+      Compilation::open(options);
+  if (compilation)
+    if (Error error = (*compilation)->lower())
+      return error;
+  return compilation;
+}
+
 // Places a package for these options in the cache unless it is there.
 static Expected<std::string> compileCached(const std::string &path,
                                            const CompileFlags &flags) {
@@ -201,12 +211,9 @@ static Expected<std::string> compileCached(const std::string &path,
   Expected<Installation> installation = Installation::find(executablePath());
   if (!installation)
     return installation.takeError();
-  Expected<std::unique_ptr<Compilation>> compilation =
-      Compilation::open(*options);
+  Expected<std::unique_ptr<Compilation>> compilation = lowered(*options);
   if (!compilation)
     return compilation.takeError();
-  if (Error error = (*compilation)->lower())
-    return error;
   if (Error error =
           (*compilation)->writePackage(place, /*force=*/true, *installation))
     return error;
@@ -236,12 +243,9 @@ Expected<Json> manifestOf(const std::string &model, const CompileFlags &flags) {
   Expected<CompileOptions> options = flags.options(model);
   if (!options)
     return options.takeError();
-  Expected<std::unique_ptr<Compilation>> compilation =
-      Compilation::open(*options);
+  Expected<std::unique_ptr<Compilation>> compilation = lowered(*options);
   if (!compilation)
     return compilation.takeError();
-  if (Error error = (*compilation)->lower())
-    return error;
   return (*compilation)->manifest();
 }
 
