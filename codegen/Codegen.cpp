@@ -142,7 +142,7 @@ compileAll(mlir::OwningOpRef<mlir::ModuleOp> program, llvm::StringRef name,
 } // namespace
 
 // Bump when the microkernels or their calling convention change.
-int kernelVersion() { return 6; }
+int kernelVersion() { return 7; }
 
 llvm::Expected<std::vector<ObjectFile>>
 generateObjects(mlir::ModuleOp module, const CodegenOptions &options) {

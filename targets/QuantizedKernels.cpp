@@ -27,6 +27,14 @@ int64_t panelRows(int64_t n, int64_t most, bool swiglu) {
 /// the registers.
 constexpr int64_t matrixRows = 16;
 
+/// A parameter of the kernel that is called; 0 if it has none such.
+int64_t parameterOf(kernel::CallOp call, StringRef name) {
+  auto decl = SymbolTable::lookupNearestSymbolFrom<kernel::DeclOp>(
+      call, call.getCalleeAttr());
+  auto value = decl ? decl.getParams().getAs<IntegerAttr>(name) : nullptr;
+  return value ? value.getInt() : 0;
+}
+
 /// Whether the quantized rows `x` of a prompt lie in quads: its linears then
 /// multiply four tokens together, by smmla. All readers must be able to.
 bool inQuads(Value x, const Target &target) {
@@ -36,11 +44,8 @@ bool inQuads(Value x, const Target &target) {
           cast<RankedTensorType>(x.getType()).getEncoding()))
     return false;
   // Rewritten already, before its users.
-  if (auto call = x.getDefiningOp<kernel::CallOp>()) {
-    auto decl = SymbolTable::lookupNearestSymbolFrom<kernel::DeclOp>(
-        call, call.getCalleeAttr());
-    return decl && decl.getParams().get("quads");
-  }
+  if (auto call = x.getDefiningOp<kernel::CallOp>())
+    return parameterOf(call, "quads");
   return llvm::all_of(x.getUsers(), [](Operation *user) {
     auto linear = dyn_cast<lfm2::LinearOp>(user);
     return linear &&
@@ -51,6 +56,46 @@ bool inQuads(Value x, const Target &target) {
                    4 ==
                0;
   });
+}
+
+/// Tokens of a step from which it pays to rewrite weights.
+constexpr int64_t wideFrom = 32;
+
+/// Columns that share a scale in the products of prompts, for which the weight
+/// is rewritten (codegen/llvm/micro/WidePanel.cpp), if rows of such scales are
+/// given; 0: never. q4 only: other formats are chosen for their precision.
+int64_t wideGroup(lfm2::LinearOp linear, const Target &target) {
+  auto type = cast<RankedTensorType>(linear.getWeight().getType());
+  const int64_t n = type.getDimSize(0), k = type.getDimSize(1);
+  lfm2::StoredAttr weight = stored(linear.getWeight());
+  if (!(target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE)) ||
+      (target.cpuFeatures & LFM_CPU_AMX_INT8) || !weight ||
+      weight.getKind() != lfm2::StoredKind::Q4 || n % target.vectorLanes)
+    return 0;
+  return k % 256 == 0 ? 256 : k % 128 == 0 ? 128 : 0;
+}
+
+/// The group of the quantized rows `x` of a prompt: all readers must want it.
+int64_t groupOf(Value x, const Target &target) {
+  if (cast<RankedTensorType>(x.getType()).getDimSize(0) == 1)
+    return 0;
+  if (auto call = x.getDefiningOp<kernel::CallOp>()) // rewritten already
+    return parameterOf(call, "group");
+  int64_t group = 0;
+  for (Operation *user : x.getUsers()) {
+    auto linear = dyn_cast<lfm2::LinearOp>(user);
+    group = linear ? wideGroup(linear, target) : 0;
+    if (!group)
+      return 0;
+  }
+  return group;
+}
+
+/// Columns of a panel that are rewritten at a time, in a buffer on the stack;
+/// gates and ups need their whole sums.
+int64_t wideColumns(int64_t k, int64_t group, bool swiglu) {
+  const int64_t pieces = swiglu ? 1 : llvm::divideCeil(k, 6144);
+  return llvm::alignTo(llvm::divideCeil(k, pieces), group);
 }
 
 /// What the unpacked codes of a block (8 registers a vector of rows, 16 where
@@ -100,17 +145,30 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.add("one.chunk_kib", {16, 32, 64, 128, 256}, 64, usedByOne);
   space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
             usedByOne);
+  // Where weights are rewritten, the rest is for short steps only.
+  const bool wide = wideGroup(linear, target);
+  auto unlessWide = [&](std::vector<int64_t> values) {
+    return wide ? std::vector<int64_t>() : values;
+  };
   space.add("many.tokens",
             tiles   ? std::vector<int64_t>{32, 64, 128}
             : quads ? std::vector<int64_t>{16, 32, 64, 128, 256}
-                    : std::vector<int64_t>{4, 6, 8, 10, 12, 16, 24},
+                    : unlessWide({4, 6, 8, 10, 12, 16, 24}),
             tile.tokens, usedByMany);
   space.add("many.cache_kib",
-            {target.l2Bytes >> 13, target.l2Bytes >> 12, target.l2Bytes >> 11,
-             target.l2Bytes >> 10},
+            unlessWide({target.l2Bytes >> 13, target.l2Bytes >> 12,
+                        target.l2Bytes >> 11, target.l2Bytes >> 10}),
             target.l2Bytes >> 11, usedByMany);
-  space.add("many.chunk_rows", {32, 64, 128, 256, 512}, 128, usedByMany);
-  space.add("many.prefetch", {0, 2048, 8192}, 8192, usedByMany);
+  // One rewritten panel of many tokens takes long enough for a ticket.
+  space.add("many.chunk_rows", {32, 64, 128, 256, 512}, wide ? 64 : 128,
+            usedByMany);
+  if (wide) // as many sums as the registers hold
+    space.add("many.wide_tokens",
+              target.vectorRegisters >= 32
+                  ? std::vector<int64_t>{6, 8, 10, 12, 13}
+                  : std::vector<int64_t>{3, 4, 5, 6},
+              target.vectorRegisters >= 32 ? 12 : 6, usedByMany);
+  space.add("many.prefetch", unlessWide({0, 2048, 8192}), 8192, usedByMany);
   space.allowed = [=](const Choice &c) {
     const int64_t rows = c.at("rows");
     // codegen/llvm/micro/ArmMatrix.cpp takes whole panels of up to four
@@ -152,13 +210,13 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
+  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
   Choice choice =
       chosenFor(linear, linearSpace(linear, target, tile, rows, most), tuner);
   rows = choice["rows"];
   layout = lfm2::PanelsAttr::get(op->getContext(), rows, dotDepth, swiglu);
   KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", dotDepth);
-  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
   params.addUnless(rows, "tile_rows", tileRows(choice, one));
   params.add("wtype", int64_t(encoding.getKind()))
       .add("block_bytes", encoding.getBytes(encoding.getBlock()));
@@ -189,6 +247,11 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   params.addUnless(8192, "prefetch", choice["many.prefetch"]);
   if (inQuads(linear.getX(), target))
     params.add("quads", int64_t(1));
+  if (int64_t group = groupOf(linear.getX(), target)) {
+    params.add("group", group).add("wide_from", wideFrom);
+    params.add("wide_tokens", choice["many.wide_tokens"]);
+    params.add("wide_columns", wideColumns(k, group, swiglu));
+  }
   params.add("tokens", tokens).add("k_block", k);
   params.add("token_block", block).add("per_chunk", perChunk);
   return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
@@ -206,6 +269,8 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &target) {
            int64_t(quantize.getResult().getType().getElementType().isBF16()));
   if (inQuads(quantize.getResult(), target))
     params.add("quads", int64_t(1));
+  if (int64_t group = groupOf(quantize.getResult(), target))
+    params.add("group", group).add("wide_from", wideFrom);
   if (quantize.getEps())
     params.add("eps", quantize.getEps()->convertToDouble());
   return params.kernel("quantize", 1, 4);

@@ -43,14 +43,14 @@ static const Target targets[] = {
      1 << 20},
     {"x86-64-v4-vnni",
      "x86-64-v4 with the AVX-512 of Ice Lake and Zen 4 (VNNI)",
-     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit,+avx512vnni",
      "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
      "avx512_cannonlake-avx512_zen4",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE,
      16, 32, 32 << 10, 1 << 20},
     {"x86-64-v4-bf16",
      "x86-64-v4-vnni with AVX-512 BF16: Zen 4, Sapphire Rapids",
-     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit,+avx512vnni",
      "x86-64-linux-sse41-avx-avx2-f16c-fma-avx512-avx512_skylake-"
      "avx512_cannonlake-avx512_zen4",
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |

@@ -92,6 +92,9 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   if (s.quads)
     params.fail("parameter 'quads' wants a target with i8mm, rows and tokens "
                 "in fours");
+  if (s.group)
+    params.fail("parameter 'group' wants a target with VNNI and whole vectors of "
+                "rows");
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
   const int vector = dividingLanes(s.tileRows, machine.lanes);
   ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});

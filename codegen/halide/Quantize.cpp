@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Families that write a quantized row of activations, for each block b of 32
-// columns of `width` (a multiple of 32):
+// Families that write a quantized row of activations, for each block b of
+// `group` (default: 32) columns of `width` (a multiple of it):
 //   scale[b] = max |v[k]| / 127
 //   q[k]     = v[k] * (1 / scale[b]), rounded to the nearest integer, ties to
 //              even; -127 to 127
@@ -16,6 +16,8 @@
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Quantized.h"
 
+#include <fmt/format.h>
+
 #include <functional>
 
 using namespace Halide;
@@ -24,12 +26,19 @@ namespace lfmc::halide {
 
 namespace {
 
-int widthOf(const Params &params) {
-  const int width = params.size("width");
-  if (width % activationBlock)
-    params.fail("parameter 'width' must be a multiple of 32");
-  return width;
-}
+struct Row {
+  int width, block, blocks;
+
+  explicit Row(const Params &params)
+      : width(params.size("width")),
+        block(params.size("group", activationBlock)), blocks(width / block) {
+    if (block % activationBlock)
+      params.fail("parameter 'group' must be a multiple of 32");
+    if (width % block)
+      params.fail(
+          fmt::format("parameter 'width' must be a multiple of {}", block));
+  }
+};
 
 // Codes (i, b) and scales (b) of `count` blocks of `size` values (i, b).
 struct Blocks {
@@ -73,25 +82,23 @@ Blocks quantizeBlocks(int size, int count,
 }
 
 // Outputs q, scale and sum of the row `value(k)`.
-std::vector<Func> quantizeRow(int width,
+std::vector<Func> quantizeRow(const Row &row,
                               const std::function<Expr(Expr)> &value) {
-  const int blocks = width / activationBlock;
-  auto [q, scale] =
-      quantizeBlocks(activationBlock, blocks, [&](Expr i, Expr b) {
-        return value(b * activationBlock + i);
-      });
+  auto [q, scale] = quantizeBlocks(row.block, row.blocks, [&](Expr i, Expr b) {
+    return value(b * row.block + i);
+  });
   Var b("b");
   Func sum("sum"), total("total");
-  RDom i(0, activationBlock, "i");
+  RDom i(0, row.block, "i");
   total(b) = 0;
   total(b) += cast<int32_t>(q(i, b));
   sum(b) = total(b);
   sum.compute_root();
   total.compute_at(sum, b).store_in(MemoryType::Stack);
   total.update().reorder(i, b).atomic().vectorize(i);
-  pinOutput(q, {{activationBlock, 1}, {blocks, activationBlock}});
-  pinOutput(scale, {{blocks, 1}});
-  pinOutput(sum, {{blocks, 1}});
+  pinOutput(q, {{row.block, 1}, {row.blocks, row.block}});
+  pinOutput(scale, {{row.blocks, 1}});
+  pinOutput(sum, {{row.blocks, 1}});
   return {q, scale, sum};
 }
 
@@ -102,9 +109,9 @@ std::vector<Argument> quantizeArguments(const Params &) {
 }
 
 Pipeline buildQuantize(const Params &params, const Machine &) {
-  const int width = widthOf(params);
-  ImageParam x = input("x", Float(32), {{width, 1}});
-  return {{x}, quantizeRow(width, [&](Expr k) { return x(k); }), {}};
+  const Row row(params);
+  ImageParam x = input("x", Float(32), {{row.width, 1}});
+  return {{x}, quantizeRow(row, [&](Expr k) { return x(k); }), {}};
 }
 
 std::vector<Argument> rmsNormQuantizeArguments(const Params &) {
@@ -112,12 +119,12 @@ std::vector<Argument> rmsNormQuantizeArguments(const Params &) {
 }
 
 Pipeline buildRmsNormQuantize(const Params &params, const Machine &machine) {
-  const int width = widthOf(params);
-  ImageParam x = input("x", Float(32), {{width, 1}});
-  ImageParam g = input("g", Float(32), {{width, 1}});
-  Func inverse = rmsInverse(params, machine, x, width);
+  const Row row(params);
+  ImageParam x = input("x", Float(32), {{row.width, 1}});
+  ImageParam g = input("g", Float(32), {{row.width, 1}});
+  Func inverse = rmsInverse(params, machine, x, row.width);
   auto value = [&](Expr k) { return strict_float(g(k) * (x(k) * inverse(0))); };
-  std::vector<Func> outputs = quantizeRow(width, value);
+  std::vector<Func> outputs = quantizeRow(row, value);
   inverse.compute_root();
   return {{x, g}, outputs, {}};
 }

@@ -39,6 +39,12 @@ LinearQShape::LinearQShape(const Params &params,
   swiglu = params.flag("swiglu");
   bias = params.flag("bias");
   quads = params.flag("quads");
+  group = params.integer("group", 0, 0, 1024);
+  if (group % activationBlock || (group && layout.k % group))
+    params.fail(
+        fmt::format("parameter 'group' is {}, expected a multiple of 32 "
+                    "that divides the {} columns",
+                    group, layout.k));
   if (swiglu && layout.rows % 2)
     params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
   if (swiglu && residual)

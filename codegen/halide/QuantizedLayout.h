@@ -60,7 +60,9 @@ struct LinearQShape {
   /// Rows that are computed together: a panel made for wider vectors takes
   /// several passes. Divides the panel's rows.
   int tileRows;
-  bool quads;     // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
+  bool quads;   // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
+  int group;    // columns that share a scale, of x and of rewritten weights
+                // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
   int prefetch; // bytes ahead; 0: none
 
   /// Throws ParameterError.

@@ -4,12 +4,24 @@
 // in L1. Many tokens: panel by panel, a block of columns at a time (it stays in
 // L2), over all tokens in register tiles; partial sums go through y. Quantized
 // weights are small enough for one block of columns, so that a token's sums
-// have the same order, and the same bits, alone and among others.
+// have the same order, and the same bits, alone and among others; but for steps
+// of at least wide_from tokens, if there is a group: a panel is then rewritten
+// to one scale for `group` columns and multiplied by rows of such scales, a
+// slice of wide_columns at a time (codegen/llvm/micro/WidePanel.cpp).
 #include "codegen/llvm/LinearCall.h"
 
 using namespace mlir;
 
 namespace lfmc {
+
+/// Sizes of token tiles on rewritten weights, largest first.
+static SmallVector<int64_t> wideSizes(int64_t most) {
+  SmallVector<int64_t> sizes = {most};
+  for (int64_t size : {8, 4, 2, 1})
+    if (size < most)
+      sizes.push_back(size);
+  return sizes;
+}
 
 void buildLinear(MacroBuilder &m, const DeclParams &params,
                  const MacroArgs &args) {
@@ -28,8 +40,9 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
   // Columns [k0, k0 + count) of `panels` panels from panel p, `size` tokens
   // from t.
   auto tile = [&](Value p, int64_t panels, Value t, int64_t size, int64_t k0,
-                  int64_t count) {
+                  int64_t count, Value wide = {}) {
     LinearCall::Operands o;
+    o.wide = wide;
     o.x = m.at(x, t, xBytes);
     o.w = m.at(w, p, call.panelBytes());
     o.y = m.at(m.at(y, p, call.columns() * 4), t, yStride * 4);
@@ -70,10 +83,45 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
     });
   };
   const int64_t step = params["token_block"];
-  if (!step)
-    return panels(m.i64(0), args.n);
-  m.loop(m.i64(0), args.n, step, [&](Value begin) {
-    panels(begin, m.min(m.sub(args.n, begin), m.i64(step)));
+  auto asStored = [&] {
+    if (!step)
+      return panels(m.i64(0), args.n);
+    m.loop(m.i64(0), args.n, step, [&](Value begin) {
+      panels(begin, m.min(m.sub(args.n, begin), m.i64(step)));
+    });
+  };
+  if (!call.group)
+    return asStored();
+  const int64_t from = params["wide_from"], columns = params["wide_columns"];
+  m.ifThen(m.less(args.n, m.i64(from)), asStored);
+  m.ifThen(m.less(m.i64(from - 1), args.n), [&] {
+    const int64_t tokens = params["wide_tokens"];
+    const SmallVector<int64_t> sizes = wideSizes(tokens);
+    const int64_t columnBytes = call.panelBytes() / k;
+    Value wide = m.stack(call.wideBytes(columns));
+    auto slice = [&](Value p, int64_t k0, int64_t count, int64_t nextCount) {
+      Value from = m.at(w, p, call.panelBytes());
+      call.widen(m, from, k0, count, wide);
+      // What is rewritten next is asked for a little with every tile: all at
+      // once would have to wait for the memory.
+      const int64_t bytes = columnBytes * nextCount;
+      const int64_t piece = std::min(bytes, int64_t(768));
+      Value next = m.at(from, columnBytes * (k0 + count));
+      m.tiles(args.n, sizes, [&](Value t, int64_t size) {
+        if (size == tokens)
+          m.prefetch(m.at(next, m.min(m.mul(m.div(t, tokens), piece),
+                                      m.i64(bytes - piece))),
+                     piece);
+        tile(p, 1, t, size, k0, count, wide);
+      });
+    };
+    m.loop(first, last, 1, [&](Value p) {
+      for (int64_t k0 = 0; k0 < k; k0 += columns) {
+        const int64_t rest = k - k0 - columns;
+        slice(p, k0, std::min(columns, k - k0),
+              std::min(columns, rest > 0 ? rest : k));
+      }
+    });
   });
 }
 

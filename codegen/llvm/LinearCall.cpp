@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/llvm/LinearCall.h"
 
+#include "codegen/llvm/micro/LinearQ.h"
+
 using namespace mlir;
 
 namespace lfmc {
@@ -9,8 +11,8 @@ LinearCall::LinearCall(const DeclParams &params)
     : rows(params["rows"]), k(params["k"]), depth(params["depth"]),
       wtype(params["wtype"]), xtype(params["xtype"]),
       tileRows(params["tile_rows"]), block(params["block"]),
-      blockBytes(params["block_bytes"]), swiglu(params["swiglu"]),
-      dot(params["dot"]), quads(params["quads"]),
+      blockBytes(params["block_bytes"]), group(params["group"]),
+      swiglu(params["swiglu"]), dot(params["dot"]), quads(params["quads"]),
       prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
                                       : std::nullopt) {}
 
@@ -21,13 +23,15 @@ int64_t LinearCall::panelBytes() const {
 
 SmallVector<LinearCall::Part> LinearCall::parts(MacroBuilder &m, Value row,
                                                 int64_t width, Value first,
-                                                int64_t count) const {
+                                                int64_t count,
+                                                int64_t shared) const {
   if (!block)
     return {{m.at(row, first, xBytes()), count * xBytes()}};
-  Value scale = m.div(first, 8); // 4 bytes for each block of 32 columns
+  Value scale = m.div(first, shared / 4); // of 4 bytes
+  const int64_t bytes = count / shared * 4;
   return {{m.at(row, first), count},
-          {m.at(m.at(row, width), scale), count / 8},
-          {m.at(m.at(row, width + width / 8), scale), count / 8}};
+          {m.at(m.at(row, width), scale), bytes},
+          {m.at(m.at(row, width + width / 8), scale), bytes}};
 }
 
 void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
@@ -65,9 +69,12 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   if (o.column)
     first = m.add(first, o.column);
   SmallVector<Value> buffers;
-  for (const Part &part : parts(m, o.x, width, first, o.count))
+  const int64_t shared = o.wide ? group : 32;
+  for (const Part &part : parts(m, o.x, width, first, o.count, shared))
     buffers.push_back(part.address);
-  buffers.push_back(m.at(o.w, panelBytes() / k * o.k0));
+  if (o.wide)
+    micro.ints["group"] = group;
+  buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() / k * o.k0));
   if (o.bias) {
     micro.ints["bias"] = 1;
     buffers.push_back(o.bias);
@@ -79,6 +86,23 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   }
   buffers.push_back(o.y);
   m.call(micro, buffers);
+}
+
+void LinearCall::widen(MacroBuilder &m, Value w, int64_t k0, int64_t count,
+                       Value to) const {
+  m.call({"wide_panel",
+          {{"wtype", wtype},
+           {"rows", rows},
+           {"block", block},
+           {"depth", depth},
+           {"k", count},
+           {"group", group}},
+          {}},
+         {m.at(w, panelBytes() / k * k0), to});
+}
+
+int64_t LinearCall::wideBytes(int64_t count) const {
+  return count / group * widePanelBytes(rows, group);
 }
 
 SmallVector<int64_t> tileSizes(int64_t most) {

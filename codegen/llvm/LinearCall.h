@@ -11,12 +11,15 @@ namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
 /// (rows, k, depth, wtype, xtype, dot, quads, tile_rows, block, block_bytes,
-/// swiglu, prefetch).
+/// swiglu, prefetch, group).
 class LinearCall {
 public:
   explicit LinearCall(const DeclParams &params);
 
   const int64_t rows, k, depth, wtype, xtype, tileRows, block, blockBytes;
+  /// Columns that share a scale when many tokens are multiplied by rewritten
+  /// weights; 0: they never are.
+  const int64_t group;
   const bool swiglu, dot, quads;
   /// Bytes ahead of the weights; unset: the microkernel's own.
   const std::optional<int64_t> prefetch;
@@ -37,9 +40,11 @@ public:
     int64_t bytes;
   };
   /// Columns [first, first + count) of a row of `width` columns at `row`: in
-  /// one part; codes, scales and sums of a quantized row.
+  /// one part; codes, scales and sums of a quantized row, of which `shared`
+  /// columns have one.
   llvm::SmallVector<Part> parts(MacroBuilder &m, mlir::Value row, int64_t width,
-                                mlir::Value first, int64_t count) const;
+                                mlir::Value first, int64_t count,
+                                int64_t shared = 32) const;
 
   /// What a call works on. Strides count values between tokens; with one token
   /// they mean nothing.
@@ -56,8 +61,15 @@ public:
     /// Of x: more columns than k's, of which those from `column` count.
     int64_t width = 0;
     mlir::Value column;
+    mlir::Value wide; ///< columns [k0, k0 + count) of w, rewritten, or null
   };
   void emit(MacroBuilder &m, const Operands &operands) const;
+
+  /// Rewrites columns [k0, k0 + count) of the panel `w` to `to`, of
+  /// wideBytes(count).
+  void widen(MacroBuilder &m, mlir::Value w, int64_t k0, int64_t count,
+             mlir::Value to) const;
+  int64_t wideBytes(int64_t count) const;
 };
 
 /// Sizes of token tiles for a kernel whose largest is `most`, largest first.

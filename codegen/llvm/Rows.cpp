@@ -86,8 +86,17 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     m.call(micro, buffers);
   };
   auto place = [&](Value t) { return m.at(args.pointers.back(), t, rowBytes); };
+  auto inRows = [&] {
+    overTokens(m, args, 4, [&](Value t) { quantize(t, place(t)); });
+  };
+  if (const int64_t group = params["group"]) {
+    const int64_t from = params["wide_from"];
+    m.ifThen(m.less(args.n, m.i64(from)), inRows);
+    micro.ints["group"] = group;
+    return m.ifThen(m.less(m.i64(from - 1), args.n), inRows);
+  }
   if (!params["quads"])
-    return overTokens(m, args, 4, [&](Value t) { quantize(t, place(t)); });
+    return inRows();
   // Whole quads; what is left stays in rows.
   Value rows = m.stack(4 * rowBytes);
   Value first = m.mul(args.chunk, 4);

@@ -56,6 +56,16 @@ public:
 
 /// linear_q by dot products of `lanes` rows; any number of tokens.
 void buildDotTile(LinearQ &kernel, int64_t lanes);
+/// linear_q with "group": many tokens on panels of wide_panel's.
+void buildWideTile(LinearQ &kernel, int64_t lanes);
+/// Bytes of a group of columns in such a panel.
+inline int64_t widePanelBytes(int64_t rows, int64_t group) {
+  return rows * (group + 4);
+}
+/// wide_panel(w, panel), parameters wtype, block, rows, depth, k, group.
+/// Throws halide::ParameterError.
+void buildWidePanel(llvm::Module &module, llvm::StringRef symbol,
+                    const halide::Params &params, int64_t lanes);
 /// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
 void buildMatrixTile(LinearQ &kernel);
 /// linear_q by HVX; panels of 32 or 64 rows. To be optimised.

@@ -19,14 +19,24 @@ static int64_t parameter(const MicroKernel &kernel, const char *name,
   return it == kernel.ints.end() ? otherwise : it->second;
 }
 
+static bool hasVnni(const Target &target) {
+  return target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE);
+}
+
 MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   if (kernel.family == "quads")
     return MicroBackend::Quads;
+  if (kernel.family == "wide_panel")
+    return MicroBackend::WidePanel;
   if (kernel.family != "linear_q")
     return MicroBackend::Halide;
   const int64_t rows = parameter(kernel, "rows", 0);
   const int64_t tokens = parameter(kernel, "tokens", 1);
   const int64_t tileRows = parameter(kernel, "tile_rows", rows);
+  if (parameter(kernel, "group", 0))
+    return hasVnni(target) && rows > 0 && tileRows % target.vectorLanes == 0
+               ? MicroBackend::Wide
+               : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_HVX)
     return rows == 32 || rows == 64 ? MicroBackend::Hvx : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
@@ -62,6 +72,11 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildQuads(*module, symbol, k);
       return module;
     }
+    if (backend == MicroBackend::WidePanel) {
+      buildWidePanel(*module, symbol, halide::Params(kernel),
+                     target.vectorLanes);
+      return module;
+    }
     LinearQ linear{halide::Params(kernel)};
     linear.begin(*module, symbol,
                  llvm::Triple(target.triple).getArchPointerBitWidth() / 8);
@@ -71,6 +86,8 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildArmDot(linear);
     else if (backend == MicroBackend::ArmMatrix)
       buildArmMatrix(linear);
+    else if (backend == MicroBackend::Wide)
+      buildWideTile(linear, target.vectorLanes);
     else if (backend == MicroBackend::Hvx)
       buildHvxTile(linear);
     else

@@ -6,6 +6,8 @@
 // compute a part of what the other does (MicroKernel.h, LinearQ.cpp there).
 //
 //   x86-64-v3-vnni  linear_q in whole vectors of 8 rows   DotTile.cpp
+//   x86, VNNI       linear_q of rewritten weights, and what rewrites them
+//                                                WideTile.cpp, WidePanel.cpp
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
 //   hexagon-*       linear_q, panels of 32 or 64 rows     HvxTile.cpp
@@ -24,8 +26,17 @@
 
 namespace lfmc {
 
-enum class MicroBackend { Halide, Dot, Matrix, ArmDot, ArmMatrix, Quads,
-                          Hvx };
+enum class MicroBackend {
+  Halide,
+  Dot,
+  Wide,
+  WidePanel,
+  Matrix,
+  ArmDot,
+  ArmMatrix,
+  Quads,
+  Hvx
+};
 
 /// Who compiles `kernel` for `target`.
 MicroBackend microBackend(const halide::MicroKernel &kernel,

@@ -23,30 +23,30 @@ struct Row {
   }
 };
 
-void compare(const Row &row, const float *x) {
+void compare(const Row &row, const float *x, int size = 32) {
   ASSERT_EQ(std::fegetround(), FE_TONEAREST);
-  for (int b = 0; b < row.width / 32; ++b) {
+  for (int b = 0; b < row.width / size; ++b) {
     float largest = 0;
-    for (int i = 0; i < 32; ++i)
-      largest = std::max(largest, std::fabs(x[b * 32 + i]));
+    for (int i = 0; i < size; ++i)
+      largest = std::max(largest, std::fabs(x[b * size + i]));
     float scale = largest / 127.0f;
     if (scale < std::numeric_limits<float>::min())
       scale = 0;
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
     ASSERT_EQ(row.scale()[b], scale) << "block " << b;
     int total = 0;
-    for (int i = 0; i < 32; ++i) {
-      float scaled = x[b * 32 + i] * inverse;
-      ASSERT_EQ(row.q()[b * 32 + i], int(std::nearbyint(scaled)))
-          << "element " << b * 32 + i;
-      total += row.q()[b * 32 + i];
+    for (int i = b * size; i < (b + 1) * size; ++i) {
+      float scaled = x[i] * inverse;
+      ASSERT_EQ(row.q()[i], int(std::nearbyint(scaled))) << "element " << i;
+      total += row.q()[i];
     }
     ASSERT_EQ(row.sum()[b], total) << "block " << b;
   }
 }
 
-Case quantizeCase(int width, std::function<float(int, Random &)> value) {
-  return {MicroKernel{"quantize", {{"width", width}}, {}},
+Case quantizeCase(int width, std::function<float(int, Random &)> value,
+                  int group = 32) {
+  return {MicroKernel{"quantize", {{"width", width}, {"group", group}}, {}},
           [=](const Kernel &kernel) {
             Random random(width);
             Buffer<float> x(width);
@@ -54,7 +54,7 @@ Case quantizeCase(int width, std::function<float(int, Random &)> value) {
               x[i] = value(i, random);
             Row row(width);
             kernel({x.data(), row.q(), row.scale(), row.sum()});
-            compare(row, x.data());
+            compare(row, x.data(), group);
           }};
 }
 
@@ -111,6 +111,16 @@ TEST_P(QuantizeTest, Widths) {
   for (int width : {32, 64, 96, 160, 1024, 2048})
     cases.push_back(
         quantizeCase(width, [](int, Random &random) { return random(); }));
+  run(cases);
+}
+
+TEST_P(QuantizeTest, Groups) {
+  std::vector<Case> cases;
+  for (int group : {128, 256})
+    for (int width : {256, 1536})
+      cases.push_back(quantizeCase(
+          width, [](int i, Random &random) { return random() * float(i + 1); },
+          group));
   run(cases);
 }
 

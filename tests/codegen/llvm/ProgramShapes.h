@@ -21,6 +21,7 @@ struct Shape {
   lfm2::StoredKind cache = lfm2::StoredKind::F32;
   int64_t context = 100;
   int64_t experts = 0, perToken = 0, expertWidth = 0; ///< mixtures of experts
+  bool wide = false; ///< prompts for which weights are rewritten
 
   /// Whether activations are rounded.
   bool rounds() const {
@@ -34,6 +35,21 @@ struct Shape {
 inline void PrintTo(const Shape &shape, std::ostream *out) {
   *out << shape.name;
 }
+
+// Prompts of 32 tokens and more take one scale for 256 (or, of ffn, 128)
+// columns of weights and activations, which the reference does not.
+inline const Shape wideShapes[] = {{.name = "Wide",
+                                    .hidden = 256,
+                                    .heads = 4,
+                                    .kvHeads = 2,
+                                    .ffn = 640,
+                                    .vocab = 450,
+                                    .taps = 3,
+                                    .bias = true,
+                                    .untied = false,
+                                    .fused = true,
+                                    .quant = {"q4", "head=q6"},
+                                    .wide = true}};
 
 inline const Shape shapes[] = {
     {"OddWidths", 72, 3, 1, 100, 385, 3, false, true, true},

@@ -29,6 +29,39 @@ TEST(MicroInstructions, AvxVnniMultipliesInFours) {
     }
 }
 
+std::string assemblyFor(const MicroKernel &kernel, const char *target) {
+  return assemblyBy([&](Emit what, const std::string &path) {
+    return emitMicro(kernel, "kernel", *llvm::cantFail(findTarget(target)),
+                     what, path);
+  });
+}
+
+TEST(MicroInstructions, WideTilesMultiplyAndLittleElse) {
+  struct {
+    const char *target, *reg;
+    int rows, tokens;
+  } machines[] = {{"x86-64-v3-vnni", "ymm", 16, 6},
+                  {"x86-64-v4-vnni", "zmm", 32, 12}};
+  for (const auto &machine : machines) {
+    SCOPED_TRACE(machine.target);
+    MicroKernel kernel = quantizedTile(Q4, machine.rows, machine.tokens);
+    kernel.ints["k"] = 1024;
+    kernel.ints["group"] = 256;
+    std::string text = assemblyFor(kernel, machine.target);
+    const int tokens = machine.tokens;
+    auto times = [&](const std::string &name) {
+      return count(text, name + "\t.*" + machine.reg);
+    };
+    // Eight steps of four columns; two vectors share a broadcast. Nothing is
+    // spilled: the loop has no other loads but those of the codes.
+    EXPECT_EQ(times("vpdpbusd"), 8 * 2 * tokens);
+    EXPECT_LE(count(text, "vpbroadcastd\t[^%]*\\("), 9 * tokens); // and their sums
+    EXPECT_EQ(times("vcvtdq2ps"), 2 * tokens);
+    EXPECT_EQ(count(text, "vfmadd[0-9]+ps\t.*" + std::string(machine.reg)),
+              2 * tokens);
+  }
+}
+
 TEST(MicroInstructions, MatrixProductsAreWholeTiles) {
   for (int wtype : allQuantized)
     for (int tokens : {8, 16, 64}) {
@@ -45,13 +78,6 @@ TEST(MicroInstructions, MatrixProductsAreWholeTiles) {
       EXPECT_EQ(count(text, "vcvtdq2ps\t.*zmm"), 4 * tokens);
       EXPECT_GE(count(text, "vmulps\t.*1to16"), 4 * tokens);
     }
-}
-
-std::string armAssembly(const MicroKernel &kernel, const char *target) {
-  return assemblyBy([&](Emit what, const std::string &path) {
-    return emitMicro(kernel, "kernel", *llvm::cantFail(findTarget(target)),
-                     what, path);
-  });
 }
 
 /// Instructions of the loop of inline assembly.
@@ -79,7 +105,7 @@ TEST(MicroInstructions, MatrixLoopOfArmScalesAndLittleElse) {
       kernel.ints["quads"] = 1;
       kernel.ints["k"] = k;
       std::vector<std::string> loop =
-          armLoop(armAssembly(kernel, "aarch64-linux+dotprod+i8mm"));
+          armLoop(assemblyFor(kernel, "aarch64-linux+dotprod+i8mm"));
       const long blocks = k == 96 ? 1 : 2;
       auto times = [&](const char *name) {
         return std::count(loop.begin(), loop.end(), name);
@@ -102,7 +128,7 @@ TEST(MicroInstructions, MatrixLoopOfArmScalesAndLittleElse) {
 
 TEST(MicroInstructions, SixBitCodesOfArmTakeFewOperations) {
   std::string text =
-      armAssembly(quantizedTile(Q6, 16, 1), "aarch64-linux+dotprod");
+      assemblyFor(quantizedTile(Q6, 16, 1), "aarch64-linux+dotprod");
   EXPECT_EQ(count(text, "sdot\t"), 4 * 32);
   // Of 16 columns: a load of two bits each, two of four; 8 operations.
   EXPECT_EQ(count(text, "sri\t"), 4 * 8);
