@@ -27,14 +27,10 @@ struct Installation {
 };
 
 /// A directory that will become `path`. Until commit() it has another name
-/// beside it; it is removed when this object dies or the process gets SIGINT.
+/// beside it; it is removed when this object dies or, after
+/// leaveOnInterrupts(), a signal ends the process. One at a time.
 class StagedDirectory {
 public:
-  /// Removes the directories under way, if they are empty; async-signal-safe.
-  /// LLVM's handler has removed their files before it calls the interrupt
-  /// function.
-  static void removeOnSignal();
-
   /// Checks that `path` may be replaced: it is absent, empty, or a package in
   /// which nothing but the package's own files lies. `force` allows any
   /// directory that holds no directory the process works in.
@@ -57,7 +53,6 @@ public:
 private:
   StagedDirectory() = default;
   llvm::Error createFolder(llvm::StringRef path);
-  void release(); // from removal by signals
 
   std::string target, stage;
   std::vector<std::string> names;

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/package/Package.h"
 
+#include "codegen/package/Interrupt.h"
 #include "frontend/Errors.h"
 
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <atomic>
-#include <climits>
 #include <cstdio>
-#include <cstring>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 using namespace llvm;
 
@@ -88,31 +83,13 @@ Error checkReplaceable(StringRef path, bool force) {
   return Error::success();
 }
 
-// Folders under way in the order of their creation: a handler can neither lock
-// nor allocate. There is one package at a time; folders beyond the table stay
-// behind.
-constexpr int maxFolders = 64;
-char folders[maxFolders][PATH_MAX];
-std::atomic<int> numFolders{0};
-
 } // namespace
 
-void StagedDirectory::removeOnSignal() {
-  for (int i = numFolders - 1; i >= 0; --i)
-    ::rmdir(folders[i]);
-}
-
 Error StagedDirectory::createFolder(StringRef path) {
-  if (sys::fs::is_directory(path))
-    return Error::success();
+  if (path == stage || sys::fs::is_directory(path))
+    return Error::success(); // the stage is made once: a handler removes it
   if (Error error = createFolder(sys::path::parent_path(path)))
     return error;
-  int index = numFolders;
-  if (index < maxFolders && path.size() < PATH_MAX) {
-    std::memcpy(folders[index], path.data(), path.size());
-    folders[index][path.size()] = 0;
-    numFolders = index + 1;
-  }
   if (std::error_code code = sys::fs::create_directory(
           path, /*IgnoreExisting=*/true, sys::fs::perms::all_all))
     return makeError("cannot create {}: {}", path.str(), code.message());
@@ -140,8 +117,8 @@ Expected<StagedDirectory> StagedDirectory::create(StringRef path, bool force) {
                               /*MakeAbsolute=*/false);
   } while (sys::fs::exists(stage));
   result.stage = std::string(stage);
-  if (Error error = result.createFolder(stage))
-    return error;
+  if (std::error_code code = createTransient(stage))
+    return makeError("cannot create {}: {}", stage.str().str(), code.message());
   return result;
 }
 
@@ -155,20 +132,14 @@ StagedDirectory::~StagedDirectory() {
   if (stage.empty())
     return;
   sys::fs::remove_directories(stage);
-  release();
-}
-
-void StagedDirectory::release() {
-  for (const std::string &name : names)
-    sys::DontRemoveFileOnSignal(stage + "/" + name);
-  numFolders = 0;
+  InterruptLock lock;
+  forgetTransient();
 }
 
 Expected<std::string> StagedDirectory::file(StringRef relative) {
   std::string path = stage + "/" + relative.str();
   if (Error error = createFolder(sys::path::parent_path(path)))
     return error;
-  sys::RemoveFileOnSignal(path);
   names.push_back(relative.str());
   return path;
 }
@@ -191,8 +162,9 @@ Error StagedDirectory::write(StringRef relative, StringRef contents) {
 }
 
 Error StagedDirectory::commit() {
-  release();
+  InterruptLock lock;
   if (::rename(stage.c_str(), target.c_str()) == 0) {
+    forgetTransient();
     stage.clear();
     return Error::success();
   }
@@ -209,6 +181,7 @@ Error StagedDirectory::commit() {
     ::rename(old.c_str(), target.c_str());
     return makeError("cannot replace {}: {}", target, code.message());
   }
+  renameTransient(old);
   stage = old;
   return Error::success();
 }

@@ -4,14 +4,13 @@
 #include "tools/lfmc/Predict.h"
 
 #include "codegen/package/Driver.h"
+#include "codegen/package/Interrupt.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <csignal>
-#include <unistd.h>
 
 namespace lfmc::cli {
 namespace {
@@ -21,6 +20,7 @@ std::string programPath;
 // Where a message is more than one problem, each gets its line; indented lines
 // belong to the one before.
 void printErrors(llvm::StringRef text) {
+  waitIfInterrupted();
   llvm::SmallVector<llvm::StringRef> lines;
   text.split(lines, '\n', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
   for (llvm::StringRef line : lines)
@@ -36,12 +36,6 @@ int runAction(const Action &action) {
   return 1;
 }
 
-// Interrupted: files under way are removed by then.
-void leave() {
-  StagedDirectory::removeOnSignal();
-  _exit(130);
-}
-
 } // namespace
 
 std::string executablePath() { return programPath; }
@@ -52,10 +46,10 @@ void warn(const std::string &text) {
 
 int run(int argc, char **argv) {
   programPath = llvm::sys::fs::getMainExecutable(
-      argv[0], reinterpret_cast<void *>(&leave));
+      argv[0], reinterpret_cast<void *>(&printErrors));
   // A full disk and a closed pipe are errors like any other.
   std::signal(SIGXFSZ, SIG_IGN);
-  llvm::sys::SetInterruptFunction(leave);
+  leaveOnInterrupts();
 
   CLI::App app("Compiles LFM2 checkpoints to native libraries.", "lfmc");
   app.set_version_flag("--version", compilerVersion());
