@@ -86,7 +86,7 @@ TuningTable::TuningTable(const std::vector<TuningRecord> &records,
   for (const TuningRecord &record : records) {
     if (record.target != target.name || record.version != version ||
         record.features != tuningFeatures(target) || record.gain <= 1 ||
-        record.source == "qemu" ||
+        llvm::StringRef(record.source).starts_with("qemu") ||
         (record.cpu != cpu && (family.empty() || record.family != family)))
       continue;
     auto [it, fresh] = table.emplace(record.kernel, record);

@@ -2,12 +2,13 @@
  *
  * A plugin of qemu-user: counts instructions between the guest's writes to its
  * standard output, which are the answers of tools/lfmc/runner/driver.c, and
- * for each line the functions that executed most of them.
+ * for each line the functions, or the blocks, that executed most of them.
  *
- *   qemu-aarch64 -plugin libicount.so,out=FILE[,functions=N] PROGRAM ...
+ *   qemu-aarch64 -plugin libicount.so,out=FILE[,functions=N|,blocks=N] PROGRAM
  *
  * FILE gets a line per write: the count, then NAME=COUNT of up to N functions
- * (24). What Hexagon's qemu calls an instruction is a packet.
+ * (24), or, of up to N blocks, @ADDRESS+INSTRUCTIONS=EXECUTIONS, the address in
+ * hexadecimal. What Hexagon's qemu calls an instruction is a packet.
  * The declarations are those of qemu's plugin interface, version 1.
  */
 #include <stddef.h>
@@ -30,6 +31,7 @@ void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t, called);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *,
                                                  size_t);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *,
                                               enum qemu_plugin_op, void *,
@@ -46,6 +48,13 @@ static struct function functions[MAX_FUNCTIONS];
 static int used, shown = 24;
 static FILE *out;
 
+struct block {
+  uint64_t address, instructions, count, before;
+};
+enum { MAX_BLOCKS = 1 << 15 };
+static struct block blocks[MAX_BLOCKS]; /* by a hash of the address */
+static int blocksShown;                 /* 0: functions */
+
 static struct function *find(const char *name) {
   int i = 0;
   if (!name || !*name)
@@ -58,8 +67,31 @@ static struct function *find(const char *name) {
   return &functions[i];
 }
 
+/* NULL when the table is full: what is not counted is missing in the end. */
+static struct block *blockAt(uint64_t address, uint64_t instructions) {
+  uint64_t at = address * 0x9e3779b97f4a7c15u >> 49;
+  for (int i = 0; i < MAX_BLOCKS; ++i, at = (at + 1) % MAX_BLOCKS) {
+    struct block *b = &blocks[at];
+    if (!b->instructions) {
+      b->address = address;
+      b->instructions = instructions;
+    }
+    if (b->address == address && b->instructions == instructions)
+      return b;
+  }
+  return NULL;
+}
+
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   (void)id;
+  if (blocksShown) {
+    struct block *b =
+        blockAt(qemu_plugin_tb_vaddr(block), qemu_plugin_tb_n_insns(block));
+    if (b)
+      qemu_plugin_register_vcpu_tb_exec_inline(
+          block, QEMU_PLUGIN_INLINE_ADD_U64, &b->count, 1);
+    return;
+  }
   struct function *f =
       find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(block, 0)));
   qemu_plugin_register_vcpu_tb_exec_inline(block, QEMU_PLUGIN_INLINE_ADD_U64,
@@ -74,6 +106,37 @@ static int byCount(const void *a, const void *b) {
   return p < q ? 1 : p > q ? -1 : 0;
 }
 
+static uint64_t executed(const struct block *b) {
+  return (b->count - b->before) * b->instructions;
+}
+
+static int byExecuted(const void *a, const void *b) {
+  const uint64_t p = executed(*(struct block *const *)a),
+                 q = executed(*(struct block *const *)b);
+  return p < q ? 1 : p > q ? -1 : 0;
+}
+
+static void printBlocks(void) {
+  static struct block *order[MAX_BLOCKS];
+  uint64_t total = 0;
+  int n = 0;
+  for (int i = 0; i < MAX_BLOCKS; ++i)
+    if (blocks[i].count != blocks[i].before) {
+      order[n++] = &blocks[i];
+      total += executed(&blocks[i]);
+    }
+  qsort(order, (size_t)n, sizeof *order, byExecuted);
+  fprintf(out, "%llu", (unsigned long long)total);
+  for (int i = 0; i < n && i < blocksShown; ++i)
+    fprintf(out, " @%llx+%llu=%llu", (unsigned long long)order[i]->address,
+            (unsigned long long)order[i]->instructions,
+            (unsigned long long)(order[i]->count - order[i]->before));
+  fputc('\n', out);
+  fflush(out);
+  for (int i = 0; i < n; ++i)
+    order[i]->before = order[i]->count;
+}
+
 static void systemCall(qemu_plugin_id_t id, unsigned cpu, int64_t number,
                        uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                        uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
@@ -83,6 +146,10 @@ static void systemCall(qemu_plugin_id_t id, unsigned cpu, int64_t number,
       (void)a7, (void)a8;
   if (number != SYSCALL_WRITE || a1 != 1)
     return;
+  if (blocksShown) {
+    printBlocks();
+    return;
+  }
   for (int i = 0; i < used; ++i) {
     order[i] = &functions[i];
     total += functions[i].count - functions[i].before;
@@ -106,6 +173,8 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
       out = fopen(argv[i] + 4, "w");
     else if (strncmp(argv[i], "functions=", 10) == 0)
       shown = atoi(argv[i] + 10);
+    else if (strncmp(argv[i], "blocks=", 7) == 0)
+      blocksShown = atoi(argv[i] + 7);
   if (!out)
     return fprintf(stderr, "icount: expected out=FILE\n"), -1;
   qemu_plugin_register_vcpu_tb_trans_cb(id, translate);

@@ -253,8 +253,8 @@ private:
 
 } // namespace
 
-Expected<std::unique_ptr<Device>> openDevice(StringRef name, StringRef arch,
-                                             StringRef library) {
+Expected<std::unique_ptr<Device>>
+openDevice(StringRef name, const Target *target, StringRef library) {
   StringRef rest = name;
   if (name == "local")
     return std::make_unique<Local>();
@@ -263,14 +263,12 @@ Expected<std::unique_ptr<Device>> openDevice(StringRef name, StringRef arch,
   rest = name;
   if (rest.consume_front("adb:"))
     return std::make_unique<Adb>(rest.str());
-  if (name == "qemu") {
-    if (!sys::fs::exists(library + "/libicount.so"))
-      return makeError("cannot count instructions: found no {}/libicount.so",
-                       library.str());
-    return openQemu(arch, library);
-  }
+  rest = name;
+  if (rest.consume_front("qemu") &&
+      (rest.empty() || (rest.consume_front(":") && !rest.empty())))
+    return openQemu(rest, target, library);
   return makeError("expected a device local, ssh:[user@]host, adb:[serial] or "
-                   "qemu, found {}",
+                   "qemu[:CORE], found {}",
                    inQuotes(name));
 }
 

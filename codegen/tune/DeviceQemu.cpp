@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instruction counts: a stand-in where no device is at hand.
+// Instructions and modelled cycles: a stand-in where no device is at hand.
+#include "codegen/tune/CoreModel.h"
 #include "codegen/tune/Device.h"
-
 #include "codegen/tune/Process.h"
 #include "codegen/tune/measure/job.h"
 #include "frontend/Errors.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <cstring>
@@ -19,13 +20,32 @@ namespace {
 
 // Of a step under an emulator, against one of the machine.
 constexpr double slowness = 30;
+// Of a call: its inner loops and what is around them.
+constexpr int mostBlocks = 400;
+
+/// The core that a target's device file names first; "" if it has none.
+std::string coreOf(const Target &target) {
+  Expected<json::Value> facts = json::parse(target.facts);
+  if (!facts) {
+    consumeError(facts.takeError());
+    return "";
+  }
+  const json::Object *object = facts->getAsObject();
+  const json::Array *clusters = object ? object->getArray("clusters") : nullptr;
+  if (clusters && !clusters->empty())
+    if (const json::Object *first = clusters->front().getAsObject())
+      return first->getString("model").value_or("").str();
+  return "";
+}
 
 class Qemu : public Device {
 public:
-  Qemu(StringRef arch, StringRef library)
+  Qemu(StringRef arch, StringRef library, std::string core,
+       std::unique_ptr<CoreModel> model)
       : command(commandOf("LFMC_QEMU",
                           fmt::format("qemu-{} -cpu max", arch.str()))),
-        arch(arch), plugin(library.str() + "/libicount.so") {}
+        arch(arch), plugin(library.str() + "/libicount.so"),
+        core(std::move(core)), model(std::move(model)) {}
 
   Outcome run(const std::string &program, const std::string &job,
               unsigned limitSeconds) override {
@@ -65,12 +85,15 @@ public:
   }
   Expected<std::string> cpuinfo() override {
     return "vendor_id : qemu\ncpu family : " + arch + "\nmodel : 0\n" +
-           "model name : instruction counts\n";
+           "model name : " +
+           (model ? "cycles modelled for " + core : "instruction counts") +
+           "\n";
   }
-  std::string name() const override { return "qemu"; }
+  std::string name() const override { return model ? "qemu:" + core : "qemu"; }
 
 private:
-  /// With `count` the instructions of the call between two writes.
+  /// With `count` the cost of the call between two writes: cycles, without a
+  /// model instructions.
   Outcome start(const std::string &program, const std::string &job,
                 std::string &bytes, const lfm_job &head, double *count) {
     Outcome outcome;
@@ -90,7 +113,8 @@ private:
     std::vector<std::string> line = command;
     if (count) {
       line.push_back("-plugin");
-      line.push_back(plugin + ",out=" + counts);
+      line.push_back(plugin + ",out=" + counts +
+                     fmt::format(",blocks={}", mostBlocks));
     }
     line.push_back(program);
     line.push_back(changed);
@@ -100,10 +124,8 @@ private:
     } else if (auto file = MemoryBuffer::getFile(counts)) {
       // A line a write: the first is what came before the call.
       StringRef second = (*file)->getBuffer().split('\n').second;
-      if (second.split(' ').first.split('\n').first.getAsDouble(*count) ||
-          *count <= 0)
-        outcome.message = "no counts from " + plugin;
-      else
+      outcome.message = score(program, second.split('\n').first, *count);
+      if (outcome.message.empty())
         outcome.status = Status::Measured;
     } else {
       outcome.message = "no counts from " + plugin;
@@ -113,15 +135,48 @@ private:
     return outcome;
   }
 
+  /// Why there is none, or "".
+  std::string score(const std::string &program, StringRef line,
+                    double &cost) const {
+    std::optional<Counts> counts = Counts::parse(line);
+    if (!counts || !counts->instructions)
+      return "no counts from " + plugin;
+    cost = double(counts->instructions);
+    if (!model)
+      return "";
+    Expected<double> cycles = modelledCycles(*model, program, *counts);
+    if (!cycles)
+      return toString(cycles.takeError());
+    cost = *cycles;
+    return "";
+  }
+
   std::vector<std::string> command;
-  std::string arch, plugin;
+  std::string arch, plugin, core;
+  std::unique_ptr<CoreModel> model; ///< none: instructions count
   double limit = 0;
 };
 
 } // namespace
 
-std::unique_ptr<Device> openQemu(StringRef arch, StringRef library) {
-  return std::make_unique<Qemu>(arch, library);
+Expected<std::unique_ptr<Device>> openQemu(StringRef core, const Target *target,
+                                           StringRef library) {
+  if (!sys::fs::exists(library + "/libicount.so"))
+    return makeError("cannot count instructions: found no {}/libicount.so",
+                     library.str());
+  if (!target)
+    return makeError("device qemu needs a target");
+  const std::string named = core.empty() ? coreOf(*target) : core.str();
+  std::unique_ptr<CoreModel> model;
+  if (!named.empty()) {
+    Expected<std::unique_ptr<CoreModel>> made =
+        CoreModel::create(*target, named);
+    if (!made)
+      return makeError("device qemu: {}", toString(made.takeError()));
+    model = std::move(*made);
+  }
+  return std::make_unique<Qemu>(target->triple.split('-').first, library, named,
+                                std::move(model));
 }
 
 } // namespace lfmc::tune

@@ -153,8 +153,8 @@ Expected<int> tuneTasks(const TuneFlags &flags, const Target &target,
   Expected<double> budget = parseDuration(flags.budget);
   if (!budget)
     return budget.takeError();
-  Expected<std::unique_ptr<tune::Device>> device = tune::openDevice(
-      flags.device, target.triple.split('-').first, libraryFolder());
+  Expected<std::unique_ptr<tune::Device>> device =
+      tune::openDevice(flags.device, &target, libraryFolder());
   if (!device)
     return device.takeError();
   if ((*device)->isLocal() && !runsOnHost(target))
@@ -329,8 +329,8 @@ void addTune(CLI::App &app, Action &action) {
   addCompileFlags(*command, flags->compile);
   command->add_option("--device", flags->device,
                       "where to measure: local, ssh:[user@]host, "
-                      "adb:[serial], or qemu for counts of instructions "
-                      "(local)");
+                      "adb:[serial], or qemu[:CORE] for cycles that "
+                      "LLVM models (local)");
   command->add_option("--budget", flags->budget,
                       "time to spend: 90s, 10m, 1h (10m)");
   command->add_flag("--resume", flags->resume,

@@ -241,7 +241,8 @@ TEST_F(DeviceTest, TellsWhatItFoundBeforeTheDeviceIsLost) {
 }
 
 TEST(OpenDevice, RefusesOthers) {
-  for (const char *name : {"", "remote", "ssh:", "ssh:-oProxyCommand=x"}) {
+  for (const char *name :
+       {"", "remote", "ssh:", "ssh:-oProxyCommand=x", "qemu:", "qemux"}) {
     auto device = openDevice(name);
     ASSERT_FALSE(bool(device)) << name;
     llvm::consumeError(device.takeError());

@@ -87,8 +87,11 @@ TEST_F(Table, IgnoresWhatDoesNotFit) {
   auto slower = record(cpu, 16, 0.9);
   auto counted = record(cpu, 16, 1.5);
   counted.source = "qemu";
+  auto modelled = record(cpu, 16, 1.5);
+  modelled.source = "qemu:neoverse-n1";
   auto impossible = record(cpu, 24, 1.5);
-  for (auto &r : {old, elsewhere, features, slower, counted, impossible})
+  for (auto &r :
+       {old, elsewhere, features, slower, counted, modelled, impossible})
     EXPECT_EQ(rows({r}, cpu), 32) << recordLine(r);
 }
 
