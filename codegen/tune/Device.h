@@ -40,6 +40,7 @@ struct Outcome {
   double drift = 1;         ///< of the preset's time, from first to last
   double gigahertz[2] = {}; ///< before and after
   int threads = 0;
+  int64_t tokens = 0; ///< of a call; 0: not known
 };
 
 class Device {

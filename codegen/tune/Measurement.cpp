@@ -25,7 +25,8 @@ std::string measurementLine(const Measurement &m) {
                                  {"preset_ns", o.presetNs},
                                  {"drift", o.drift},
                                  {"ghz", {o.gigahertz[0], o.gigahertz[1]}},
-                                 {"threads", o.threads}};
+                                 {"threads", o.threads},
+                                 {"tokens", o.tokens}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -60,6 +61,7 @@ static Expected<Measurement> parseMeasurement(StringRef line) {
     o.gigahertz[0] = json.at("ghz").at(0);
     o.gigahertz[1] = json.at("ghz").at(1);
     o.threads = json.at("threads");
+    o.tokens = json.value("tokens", int64_t(0)); // added later
     if (o.status == Status::Measured && !(o.ratio > 0))
       return makeError("expected a ratio above 0, found {}", o.ratio);
     return m;

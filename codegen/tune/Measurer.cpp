@@ -115,6 +115,7 @@ Prepared Measurer::prepare(Problem &problem, Phase phase, const Choice &choice,
   }
   prepared.program = fmt::format("{}/{}", folder, number);
   prepared.job = prepared.program + ".job";
+  prepared.tokens = problem.tokens(phase, options);
   const std::vector<uint8_t> job = problem.job(phase, choice, options);
   prepared.failure = writeFile(prepared.job, job.data(), job.size());
   if (prepared.failure.empty())
@@ -137,6 +138,7 @@ Outcome Measurer::run(const Prepared &prepared, const MeasureOptions &options) {
       if (outcome.status != Status::Measured || drift < 0.2)
         break;
     }
+    outcome.tokens = prepared.tokens;
     return outcome;
   }
   outcome.status = Status::Uncompiled;

@@ -17,6 +17,7 @@ namespace lfmc::tune {
 struct Prepared {
   std::string program, job;
   std::string failure; ///< why there is no program; empty: there is
+  int64_t tokens = 0;  ///< of a call
   Prepared() = default;
   Prepared(const Prepared &) = delete;
   Prepared(Prepared &&other) { *this = std::move(other); }
@@ -24,6 +25,7 @@ struct Prepared {
     std::swap(program, other.program);
     std::swap(job, other.job);
     std::swap(failure, other.failure);
+    std::swap(tokens, other.tokens);
     return *this;
   }
   ~Prepared();

@@ -151,15 +151,20 @@ Problem::compile(Phase phase, const Choice &choice, StringRef symbol,
   return objects;
 }
 
+int64_t Problem::tokens(Phase phase, const MeasureOptions &options) {
+  if (phase == Phase::One)
+    return 1;
+  if (!inQuads(kernel(phase, parameters.preset())))
+    return options.tokens;
+  return std::max<int64_t>(4, options.tokens / 4 * 4); // whole ones
+}
+
 std::vector<uint8_t> Problem::job(Phase phase, const Choice &choice,
                                   const MeasureOptions &options) {
   Kernel kernels[] = {kernel(phase, parameters.preset()),
                       kernel(phase, choice)};
-  int64_t tokens = phase == Phase::One ? 1 : options.tokens;
-  const bool quads = inQuads(kernels[0]);
-  if (quads) // whole ones
-    tokens = std::max<int64_t>(4, tokens / 4 * 4);
-  return measuringJob(linear, kernels, tokens, quads, options);
+  return measuringJob(linear, kernels, tokens(phase, options),
+                      inQuads(kernels[0]), options);
 }
 
 } // namespace lfmc::tune

@@ -41,6 +41,9 @@ public:
   compile(Phase phase, const Choice &choice, llvm::StringRef symbol,
           const std::string &cacheDir, unsigned jobs);
 
+  /// Of a call.
+  int64_t tokens(Phase phase, const MeasureOptions &options);
+
   /// The file for the measuring program: the preset's kernel against that of
   /// `choice`.
   std::vector<uint8_t> job(Phase phase, const Choice &choice,

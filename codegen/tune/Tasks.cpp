@@ -61,6 +61,18 @@ double LinearShape::weightBytes() const {
   return products() * (bits + (block ? scale / block : 0)) / 8;
 }
 
+std::optional<Cost> costOf(StringRef kernel, int64_t tokens) {
+  Expected<LinearShape> linear = LinearShape::parse(kernel);
+  if (!linear) {
+    consumeError(linear.takeError());
+    return std::nullopt;
+  }
+  // Floats are multiplied in f32, whatever they are stored as: rows of bf16
+  // have no space.
+  return Cost{linear->weightBytes(), 2 * linear->products() * double(tokens),
+              linear->block != 0};
+}
+
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
   std::vector<Task> tasks;
   double total[2] = {0, 0};

@@ -8,6 +8,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/Error.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,16 @@ struct LinearShape {
   double weightBytes() const;
   double products() const { return double(n) * k; } ///< for one token
 };
+
+/// What a call of a kernel does at least, for its place under the roofline.
+struct Cost {
+  double bytes = 0;      ///< read from memory, of weights and caches
+  double operations = 0; ///< a multiply-add counts two
+  bool integers = false; ///< products of 8 bits; else of f32
+};
+
+/// Of `tokens` tokens; nothing for a name that is no Space::kernel.
+std::optional<Cost> costOf(llvm::StringRef kernel, int64_t tokens);
 
 /// A weight's kernels, and what they cost.
 struct Task {

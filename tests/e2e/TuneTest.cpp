@@ -73,6 +73,41 @@ TEST_F(Tune, MeasuresResumesAndReports) {
             std::string::npos)
       << report.out;
   EXPECT_NE(readFile(svg).find("</svg>"), std::string::npos);
+  EXPECT_NE(report.out.find("roof of one token, "), std::string::npos);
+  EXPECT_NE(report.out.find(": int8 dot product, 256 bits"), std::string::npos)
+      << report.out;
+}
+
+TEST_F(Tune, ReportsFloatsUnderTheirOwnRoof) {
+  const std::string flags =
+      "tune " + tiny() +
+      " --target x86-64-v3 --weights f32 --seconds 0.02 --tokens 48 --budget "
+      "60s --most 1 --threads 1 --database " +
+      place("floats.sqlite").string();
+  ASSERT_EQ(runLfmc(flags).code, 0);
+  // The tokens are those of the measurement.
+  Outcome report = runLfmc("tune " + tiny() +
+                           " --target x86-64-v3 --weights f32 --database " +
+                           place("floats.sqlite").string() + " --report " +
+                           place("floats.svg").string());
+  ASSERT_EQ(report.code, 0) << report.err;
+  EXPECT_NE(
+      report.out.find("roof of many tokens, 1 threads: f32 multiply-add, 256"),
+      std::string::npos)
+      << report.out;
+  EXPECT_EQ(report.out.find("int8"), std::string::npos) << report.out;
+  std::istringstream lines(report.out);
+  size_t shares = 0;
+  for (std::string line; std::getline(lines, line);)
+    if (line.find(" many ") != std::string::npos && line.back() == '%') {
+      const std::string number = line.substr(line.rfind('x') + 1);
+      EXPECT_GT(std::stod(number), 3) << line;
+      // With 512 tokens in place of 48 it would be above; the machine is
+      // shared.
+      EXPECT_LT(std::stod(number), 130) << line;
+      ++shares;
+    }
+  EXPECT_GE(shares, 3u) << report.out;
 }
 
 TEST_F(Tune, RunsJobsAndMergesThem) {

@@ -3,7 +3,7 @@
 // lfmc tune --report: what was measured, as a table and as a plot.
 #include "tools/lfmc/TuneFlags.h"
 
-#include "codegen/tune/Problem.h"
+#include "codegen/tune/Tasks.h"
 #include "frontend/Errors.h"
 #include "frontend/SafeTensorsWriter.h"
 #include "tools/lfmc/Roofline.h"
@@ -12,7 +12,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <cmath>
-#include <thread>
+#include <map>
 
 using namespace llvm;
 
@@ -25,7 +25,71 @@ struct Line {
   Phase phase;
   std::vector<double> best; ///< speed-up after each measurement
   double presetNs = 0, bestNs = 0;
+  int threads = 0;    ///< that ran it
+  int64_t tokens = 0; ///< of a call
   size_t failed = 0;
+};
+
+/// What this machine can do at best, measured when it is asked for.
+class Roofs {
+public:
+  explicit Roofs(const Target &target) : target(target) {}
+
+  /// The share of the roof that a call of `nanoseconds` reaches: of the
+  /// bandwidth for one token, of the arithmetic for many. "" if it is not
+  /// known how many tokens they were.
+  Expected<std::string> share(const Line &line, double nanoseconds) {
+    std::optional<tune::Cost> cost = tune::costOf(line.kernel, line.tokens);
+    if (!cost || line.tokens < 1 || line.threads < 1)
+      return "";
+    const bool one = line.phase == Phase::One;
+    Expected<double> roof =
+        one ? bandwidth(line.threads) : peak(line.threads, cost->integers);
+    if (!roof)
+      return roof.takeError();
+    return fmt::format("{:.0f} %", 100 *
+                                       (one ? cost->bytes : cost->operations) /
+                                       (nanoseconds * 1e-9) / *roof);
+  }
+
+  /// A line for each roof that was asked for.
+  std::string legend() const { return text; }
+
+private:
+  Expected<double> bandwidth(int threads) {
+    auto [found, fresh] = bandwidths.try_emplace(threads);
+    if (!fresh)
+      return found->second;
+    Expected<Roofline> roofline = Roofline::create(
+        threads, target.cpuFeatures, Arithmetic::F32, uint64_t(256) << 20);
+    if (!roofline)
+      return roofline.takeError();
+    found->second = roofline->readBandwidth();
+    text += fmt::format("roof of one token, {} threads: memory, {:.1f} GB/s\n",
+                        threads, found->second / 1e9);
+    return found->second;
+  }
+
+  Expected<double> peak(int threads, bool integers) {
+    auto [found, fresh] = peaks.try_emplace({threads, integers});
+    if (!fresh)
+      return found->second;
+    Expected<Roofline> roofline = Roofline::create(
+        threads, target.cpuFeatures,
+        integers ? Arithmetic::Int8 : Arithmetic::F32, /*bytes=*/1);
+    if (!roofline)
+      return roofline.takeError();
+    found->second = roofline->arithmeticPeak();
+    text +=
+        fmt::format("roof of many tokens, {} threads: {}, {:.0f} Gop/s\n",
+                    threads, roofline->arithmeticName(), found->second / 1e9);
+    return found->second;
+  }
+
+  const Target &target;
+  std::map<int, double> bandwidths;
+  std::map<std::pair<int, bool>, double> peaks;
+  std::string text;
 };
 
 std::vector<Line> linesOf(const std::vector<tune::Task> &tasks,
@@ -43,6 +107,8 @@ std::vector<Line> linesOf(const std::vector<tune::Task> &tasks,
         if (m.outcome.status != tune::Status::Measured) {
           ++line.failed;
         } else {
+          line.threads = m.outcome.threads;
+          line.tokens = m.outcome.tokens;
           if (!line.bestNs || 1 / m.outcome.ratio > best) {
             line.bestNs = m.outcome.candidateNs;
             line.presetNs = m.outcome.presetNs;
@@ -128,24 +194,18 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
                      setting.cpu, setting.source);
   // A roof only where it can be measured: here.
   const Target &target = **findTarget(setting.target);
-  double bandwidth = 0, arithmetic = 0;
-  if (setting.source == "local" && runsOnHost(target)) {
-    Expected<Roofline> roofline = Roofline::create(
-        int(std::max(1u, flags.session.measure.threads
-                             ? flags.session.measure.threads
-                             : std::thread::hardware_concurrency())),
-        target.cpuFeatures, Arithmetic::Int8, uint64_t(256) << 20);
-    if (!roofline)
-      return roofline.takeError();
-    bandwidth = roofline->readBandwidth();
-    arithmetic = roofline->arithmeticPeak();
-  }
-
+  const bool here = setting.source == "local" && runsOnHost(target);
+  Roofs roofs(target);
+  // Of an emulator, cycles or instructions.
+  const bool times = !StringRef(setting.source).starts_with("qemu");
+  const char *unit = times ? "us" : "k";
   std::string text = fmt::format(
-      "{}, {}, kernels of version {}\n{:<40} {:<5} {:>6} {:>10} {:>10} {:>7} "
+      "{}, {}, kernels of version {}{}\n{:<40} {:<5} {:>6} {:>10} {:>10} {:>7} "
       "{:>7} {:>6}\n",
-      setting.cpu, setting.target, setting.version, "kernel", "phase", "tried",
-      "preset us", "best us", "speedup", "record", "roof");
+      setting.cpu, setting.target, setting.version,
+      times ? "" : ": thousands of them, not times", "kernel", "phase", "tried",
+      fmt::format("preset {}", unit), fmt::format("best {}", unit), "speedup",
+      "record", "roof");
   double logs[2] = {0, 0};
   size_t counts[2] = {0, 0};
   for (const Line &line : lines) {
@@ -161,18 +221,12 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
     logs[p] += std::log(kept > 0 ? kept : 1);
     ++counts[p];
     std::string roof = "";
-    if (Expected<tune::LinearShape> shape =
-            tune::LinearShape::parse(line.kernel);
-        shape && bandwidth > 0 && line.presetNs > 0) {
-      const double nanoseconds = line.presetNs / (kept > 0 ? kept : 1);
-      const double work =
-          p == 0 ? shape->weightBytes()
-                 : 2 * shape->products() * double(flags.session.measure.tokens);
-      if (p == 0 || shape->block)
-        roof = fmt::format("{:.0f} %", 100 * work / (nanoseconds * 1e-9) /
-                                           (p == 0 ? bandwidth : arithmetic));
-    } else if (!shape) {
-      consumeError(shape.takeError());
+    if (here && line.presetNs > 0) {
+      Expected<std::string> share =
+          roofs.share(line, line.presetNs / (kept > 0 ? kept : 1));
+      if (!share)
+        return share.takeError();
+      roof = *share;
     }
     text += fmt::format(
         "{:<40} {:<5} {:>6} {:>10.1f} {:>10.1f} {:>6.2f}x {:>6.2f}x {:>6}\n",
@@ -182,7 +236,7 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
     if (line.failed)
       text += fmt::format("  {} candidates failed\n", line.failed);
   }
-  text += "geometric mean of the records:";
+  text += roofs.legend() + "geometric mean of the records:";
   for (int p : {0, 1})
     if (counts[p])
       text += fmt::format(" {} {:.3f}x", phaseName(phases[p]).str(),
@@ -190,8 +244,9 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
   outs() << text << '\n';
   return writeFileAtomically(
       flags.report,
-      plot(lines, fmt::format("best speed-up over the preset, {}, {}",
-                              setting.cpu, setting.target)));
+      plot(lines,
+           fmt::format("best {}speed-up over the preset, {}, {}",
+                       times ? "" : "modelled ", setting.cpu, setting.target)));
 }
 
 } // namespace lfmc::cli
