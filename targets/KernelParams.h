@@ -103,6 +103,11 @@ LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind);
 /// quantized panels.
 inline constexpr int64_t dotDepth = 4;
 
+/// Providers of AttentionKernels.cpp.
+std::optional<Kernel> ropeCache(mlir::Operation *op, const Target &target);
+std::optional<Kernel> attention(mlir::Operation *op, const Target &target,
+                                const Tuner *tuner);
+
 /// Providers of ExpertKernels.cpp.
 std::optional<Kernel> route(mlir::Operation *op, const Target &target);
 std::optional<Kernel> experts(mlir::Operation *op, const Target &target);

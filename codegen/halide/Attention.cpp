@@ -11,6 +11,9 @@
 // with m = -inf (or a large negative value), l = 0, acc = 0. Values at
 // positions from limit + T - 1 on are never used, whatever they hold.
 //
+// score_registers and sum_registers bound the tiles of the two products; by
+// themselves they take the registers that there are.
+//
 // With kvtype q8 keys and values are int8 codes times a scale for each
 // position, ks[N] and vs[N].
 //
@@ -66,12 +69,12 @@ struct Tile {
   int rows, vectors;
 };
 
-Tile chooseTile(int rows, int vectors, const Machine &machine) {
+Tile chooseTile(int rows, int vectors, int registers) {
   Tile best{1, 1};
   double bestRatio = 0;
   for (int v = 1; v <= vectors; ++v)
     for (int r = 1; r <= rows; ++r) {
-      if (vectors % v || rows % r || r * v + v + 1 > machine.registers)
+      if (vectors % v || rows % r || r * v + v + 1 > registers)
         continue;
       // Fewer than eight accumulators leave the multipliers waiting.
       double ratio = double(r * v) / (r + v) * std::min(1.0, r * v / 8.0);
@@ -157,7 +160,9 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   // then the weighted sum by tiles of rows x dims.
   Var jo("jo"), ji("ji"), ro("ro"), ri("ri"), lane("lane"), vi("vi");
   const int jLanes = dividingLanes(s.lanes, machine.lanes);
-  const Tile st = chooseTile(rows, s.block / jLanes, machine);
+  const Tile st =
+      chooseTile(rows, s.block / jLanes,
+                 params.integer("score_registers", machine.registers, 2, 256));
   product.compute_root().store_in(MemoryType::Stack);
   product.bound(j, 0, s.block).bound(r, 0, rows);
   product.tile(j, r, jo, ro, ji, ri, st.vectors * jLanes, st.rows)
@@ -185,7 +190,9 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   }
 
   const int dLanes = dividingLanes(s.dim, machine.lanes);
-  const Tile at = chooseTile(rows, s.dim / dLanes, machine);
+  const Tile at =
+      chooseTile(rows, s.dim / dLanes,
+                 params.integer("sum_registers", machine.registers, 2, 256));
   Var dOut("dOut"), dIn("dIn");
   acc.tile(d, r, dOut, ro, dIn, ri, at.vectors * dLanes, at.rows)
       .vectorize(dIn, dLanes)

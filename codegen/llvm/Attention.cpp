@@ -75,6 +75,9 @@ Value AttentionBuilder::tile(Value t, int64_t tokens, Value begin, Value end,
                             {"kvtype", params["kvtype"]},
                             {"window", window}},
                            {{"scale", params.real("scale")}}};
+  for (const char *name : {"score_registers", "sum_registers"})
+    if (params.has(name))
+      step.ints[name] = params[name];
   return m.loop(
       begin, end, block, {first, second},
       [&](Value j, ValueRange sets) -> SmallVector<Value> {

@@ -10,6 +10,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
 
+#include <cmath>
+
 using namespace llvm;
 
 namespace lfmc::tune {
@@ -41,8 +43,8 @@ struct Listener : Tuner {
 
 } // namespace
 
-Problem::Problem(const LinearShape &linear, const Target &target)
-    : linear(linear), target(target) {
+Problem::Problem(const Shape &shape, const Target &target)
+    : shape(shape), target(target) {
   mlir::DialectRegistry registry;
   registerLfmcDialects(registry);
   mlir::arith::registerConvertArithToLLVMInterface(registry);
@@ -52,14 +54,14 @@ Problem::Problem(const LinearShape &linear, const Target &target)
   context.disableMultithreading();
 }
 
-/// A module with the op for one token and for many.
-Error Problem::build() {
-  std::string text, diagnostics;
+/// Modules with the op for one token and for many.
+static std::string moduleOf(const LinearShape &linear) {
   std::string kind = lfm2::stringifyStoredKind(linear.kind).str();
   std::string weight = fmt::format(
       "tensor<{}x{}xf32, #lfm2.stored<{}{}>>", linear.n, linear.k, kind,
       linear.block ? fmt::format(" block {}", linear.block) : "");
-  text = fmt::format("lfm2.weight @w : {} = #lfm2.source<\"w\">\n", weight);
+  std::string text =
+      fmt::format("lfm2.weight @w : {} = #lfm2.source<\"w\">\n", weight);
   std::string biasType =
       fmt::format("tensor<{}xf32, #lfm2.stored<f32>>", linear.n);
   if (linear.bias)
@@ -81,6 +83,32 @@ Error Problem::build() {
         linear.swiglu ? "{activation = #lfm2.activation<swiglu>}" : "", x,
         weight, linear.bias ? ", " + biasType : "", y, y);
   }
+  return text;
+}
+
+static std::string moduleOf(const AttentionShape &shape) {
+  std::string text;
+  const std::string cache = fmt::format(
+      "tensor<{}x{}x{}x{}>", Problem::positions, shape.kvHeads, shape.dim,
+      shape.kind == lfm2::StoredKind::F16   ? "f16"
+      : shape.kind == lfm2::StoredKind::F32 ? "f32"
+                                            : "f32, #lfm2.quantized_cache<64>");
+  for (const char *rows : {"1", "?"}) {
+    const std::string x =
+        fmt::format("tensor<{}x{}xf32>", rows, shape.heads * shape.dim);
+    text += fmt::format(
+        "func.func @f{0}(%q: {1}, %k: {2}, %v: {2}, %pos: index) -> {1} {{\n"
+        "%y = lfm2.attention %q, %k, %v at %pos scale {3:.17e}{4} : {1}, {2}, "
+        "{2}\nreturn %y : {1}\n}}\n",
+        rows[0] == '1' ? "one" : "many", x, cache,
+        1 / std::sqrt(double(shape.dim)),
+        shape.window ? fmt::format(" window {}", shape.window) : "");
+  }
+  return text;
+}
+
+Error Problem::build(const std::string &text) {
+  std::string diagnostics;
   mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &found) {
     diagnostics += found.str();
     return mlir::success();
@@ -88,13 +116,17 @@ Error Problem::build() {
   module = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   if (!module)
     return makeError("{}", diagnostics);
-  module->walk([&](lfm2::LinearOp op) {
-    ops[op.getX().getType().getDimSize(0) == 1 ? 0 : 1] = op;
+  module->walk([&](mlir::Operation *op) {
+    if (mlir::isa<lfm2::LinearOp, lfm2::AttentionOp>(op))
+      ops[mlir::cast<mlir::RankedTensorType>(op->getOperand(0).getType())
+                      .getDimSize(0) == 1
+              ? 0
+              : 1] = op;
   });
   Listener listener;
   for (mlir::Operation *op : ops)
     if (!kernelFor(op, target, &listener) || !listener.seen)
-      return makeError("target {} has no kernel to tune for this weight",
+      return makeError("target {} has no kernel to tune for this",
                        target.name.str());
   parameters = *listener.seen;
   return Error::success();
@@ -102,11 +134,21 @@ Error Problem::build() {
 
 Expected<std::unique_ptr<Problem>> Problem::create(StringRef kernel,
                                                    const Target &target) {
-  Expected<LinearShape> shape = LinearShape::parse(kernel);
-  if (!shape)
-    return shape.takeError();
-  std::unique_ptr<Problem> problem(new Problem(*shape, target));
-  if (Error error = problem->build())
+  Shape shape;
+  std::string text;
+  auto read = [&](auto parsed) -> Error {
+    if (!parsed)
+      return parsed.takeError();
+    shape = *parsed;
+    text = moduleOf(*parsed);
+    return Error::success();
+  };
+  if (Error error = kernel.starts_with("attention ")
+                        ? read(AttentionShape::parse(kernel))
+                        : read(LinearShape::parse(kernel)))
+    return error;
+  std::unique_ptr<Problem> problem(new Problem(shape, target));
+  if (Error error = problem->build(text))
     return makeError("kernel {}: {}", inQuotes(kernel),
                      toString(std::move(error)));
   if (problem->parameters.kernel != kernel)
@@ -144,16 +186,23 @@ Problem::compile(Phase phase, const Choice &choice, StringRef symbol,
   options.modelName = symbol.str();
   options.cacheDir = cacheDir;
   options.jobs = jobs;
-  // x, weight, y; bias between.
   Expected<std::vector<ObjectFile>> objects =
-      generateKernel(decl, linear.bias ? 4 : 3, options);
+      generateKernel(decl, pointers(), options);
   decl.erase();
   return objects;
+}
+
+unsigned Problem::pointers() const {
+  // q, keys, values, y; x, weight, y and bias between.
+  auto *linear = std::get_if<LinearShape>(&shape);
+  return linear && !linear->bias ? 3 : 4;
 }
 
 int64_t Problem::tokens(Phase phase, const MeasureOptions &options) {
   if (phase == Phase::One)
     return 1;
+  if (std::holds_alternative<AttentionShape>(shape))
+    return std::min(options.tokens, positions);
   if (!inQuads(kernel(phase, parameters.preset())))
     return options.tokens;
   return std::max<int64_t>(4, options.tokens / 4 * 4); // whole ones
@@ -163,7 +212,11 @@ std::vector<uint8_t> Problem::job(Phase phase, const Choice &choice,
                                   const MeasureOptions &options) {
   Kernel kernels[] = {kernel(phase, parameters.preset()),
                       kernel(phase, choice)};
-  return measuringJob(linear, kernels, tokens(phase, options),
+  const int64_t count = tokens(phase, options);
+  if (auto *attention = std::get_if<AttentionShape>(&shape))
+    return attentionJob(*attention, kernels, count,
+                        phase == Phase::One ? tunedPositions - 1 : 0, options);
+  return measuringJob(std::get<LinearShape>(shape), kernels, count,
                       inQuads(kernels[0]), options);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A weight's kernels, apart from any model: what they are, how they are
-// compiled with given choices, and data to check them with.
+// The kernels of a weight or of an attention, apart from any model: what they
+// are, how they are compiled with given choices, and data to check them with.
 #ifndef LFMC_CODEGEN_TUNE_PROBLEM_H
 #define LFMC_CODEGEN_TUNE_PROBLEM_H
 
@@ -12,6 +12,8 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+
+#include <variant>
 
 namespace lfmc::tune {
 
@@ -33,7 +35,8 @@ public:
                                                          const Target &target);
 
   const Space &space() const { return parameters; }
-  const LinearShape &shape() const { return linear; }
+  /// Of an attention's caches: a power of two of the blocks of a step.
+  static constexpr int64_t positions = 4096;
 
   /// The kernel of `phase` as function `symbol`, and its microkernels. Choices
   /// that differ in what the phase does not use give the same object.
@@ -53,11 +56,13 @@ public:
   std::string declaration(Phase phase, const Choice &choice);
 
 private:
-  Problem(const LinearShape &linear, const Target &target);
-  llvm::Error build();
+  using Shape = std::variant<LinearShape, AttentionShape>;
+  Problem(const Shape &shape, const Target &target);
+  llvm::Error build(const std::string &text);
+  unsigned pointers() const;
   Kernel kernel(Phase phase, const Choice &choice);
 
-  LinearShape linear;
+  Shape shape;
   const Target &target;
   mlir::MLIRContext context;
   mlir::OwningOpRef<mlir::ModuleOp> module;

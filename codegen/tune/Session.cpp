@@ -129,6 +129,11 @@ Session::Search *Session::mostWanted(const std::vector<Search *> &except) {
   return chosen;
 }
 
+/// "linear", "attention": their parameters mean the same.
+static StringRef familyOf(const Problem &problem) {
+  return StringRef(problem.space().kernel).split(' ').first;
+}
+
 Error Session::measureBatch() {
   struct Candidate {
     Search *search;
@@ -152,6 +157,7 @@ Error Session::measureBatch() {
         for (auto &other : tuned->searches)
           for (size_t i = 0; i < other->choices.size(); ++i)
             if (other->phase == search->phase && other.get() != search &&
+                familyOf(*other->problem) == familyOf(*search->problem) &&
                 std::isfinite(other->scores[i]) && related.size() < 120) {
               Observation seen{pointOf(other->problem->space(), other->phase,
                                        other->choices[i]),

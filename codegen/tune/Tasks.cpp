@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/tune/Tasks.h"
 
+#include "dialects/lfm2/Storage.h"
 #include "frontend/Errors.h"
 #include "targets/Kernels.h"
 
@@ -20,6 +21,12 @@ struct Listener : Tuner {
   }
 };
 
+// "n=2048" -> 2048.
+bool number(StringRef word, StringRef key, int64_t &value) {
+  return word.consume_front(key) && !word.getAsInteger(10, value) &&
+         value > 0 && value < (int64_t(1) << 31);
+}
+
 } // namespace
 
 Expected<LinearShape> LinearShape::parse(StringRef kernel) {
@@ -30,10 +37,6 @@ Expected<LinearShape> LinearShape::parse(StringRef kernel) {
     return makeError("expected a kernel like 'linear n=2048 k=2048 q4/32', "
                      "found {}",
                      inQuotes(kernel));
-  };
-  auto number = [](StringRef word, StringRef key, int64_t &value) {
-    return word.consume_front(key) && !word.getAsInteger(10, value) &&
-           value > 0 && value < (int64_t(1) << 31);
   };
   if (words.size() < 4 || words[0] != "linear" ||
       !number(words[1], "n=", shape.n) || !number(words[2], "k=", shape.k))
@@ -61,7 +64,59 @@ double LinearShape::weightBytes() const {
   return products() * (bits + (block ? scale / block : 0)) / 8;
 }
 
+Expected<AttentionShape> AttentionShape::parse(StringRef kernel) {
+  SmallVector<StringRef> words;
+  kernel.split(words, ' ');
+  AttentionShape shape;
+  std::optional<lfm2::StoredKind> kind;
+  if (words.size() >= 5)
+    kind = lfm2::symbolizeStoredKind(words[4]);
+  if (words.size() < 5 || words.size() > 6 || words[0] != "attention" ||
+      !number(words[1], "heads=", shape.heads) ||
+      !number(words[2], "kv=", shape.kvHeads) ||
+      !number(words[3], "dim=", shape.dim) || !kind ||
+      shape.heads % shape.kvHeads ||
+      (words.size() == 6 && !number(words[5], "window=", shape.window)) ||
+      (*kind != lfm2::StoredKind::F32 && *kind != lfm2::StoredKind::F16 &&
+       *kind != lfm2::StoredKind::Q8))
+    return makeError("expected a kernel like 'attention heads=32 kv=8 dim=64 "
+                     "f16', found {}",
+                     inQuotes(kernel));
+  shape.kind = *kind;
+  return shape;
+}
+
+int64_t AttentionShape::rowBytes() const {
+  return kind == lfm2::StoredKind::F32   ? 4 * dim
+         : kind == lfm2::StoredKind::F16 ? 2 * dim
+                                         : lfm2::quantizedHeadBytes(dim);
+}
+
+double AttentionShape::cacheBytes(int64_t positions) const {
+  return 2.0 * double(kvHeads) * double(positions) * double(rowBytes());
+}
+
+static Cost attentionCost(const AttentionShape &shape, int64_t tokens) {
+  // Each query against the positions that it sees, keys and values.
+  auto seen = [&](int64_t positions) {
+    return shape.window ? std::min(shape.window, positions) : positions;
+  };
+  const int64_t last = tokens == 1 ? tunedPositions : tokens;
+  double pairs = 0;
+  for (int64_t t = last - tokens; t < last; ++t)
+    pairs += double(seen(t + 1));
+  return {shape.cacheBytes(seen(last)),
+          4 * pairs * double(shape.heads) * double(shape.dim), false};
+}
+
 std::optional<Cost> costOf(StringRef kernel, int64_t tokens) {
+  if (kernel.starts_with("attention ")) {
+    Expected<AttentionShape> attention = AttentionShape::parse(kernel);
+    if (attention)
+      return attentionCost(*attention, tokens);
+    consumeError(attention.takeError());
+    return std::nullopt;
+  }
   Expected<LinearShape> linear = LinearShape::parse(kernel);
   if (!linear) {
     consumeError(linear.takeError());
@@ -73,30 +128,40 @@ std::optional<Cost> costOf(StringRef kernel, int64_t tokens) {
               linear->block != 0};
 }
 
+/// Space::kernel of an op, or "".
+static std::string kernelOf(mlir::Operation *op, const Target &target) {
+  Listener listener;
+  mlir::Operation *copy = op->clone();
+  // Selection gives the norm a call of its own.
+  if (auto linear = mlir::dyn_cast<lfm2::LinearOp>(copy))
+    linear.getNormMutable().clear();
+  kernelFor(copy, target, &listener);
+  copy->destroy();
+  return listener.kernel;
+}
+
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
   std::vector<Task> tasks;
   double total[2] = {0, 0};
-  module.walk([&](lfm2::LinearOp op) {
-    const bool one = op.getX().getType().getDimSize(0) == 1;
+  module.walk([&](mlir::Operation *op) {
+    if (!mlir::isa<lfm2::LinearOp, lfm2::AttentionOp>(op))
+      return;
+    const bool one =
+        mlir::cast<mlir::RankedTensorType>(op->getOperand(0).getType())
+            .getDimSize(0) == 1;
     if (!one &&
         op->getParentOfType<mlir::func::FuncOp>().getSymName() == "head")
       return;
-    Listener listener;
-    // Selection gives the norm a call of its own.
-    auto copy = mlir::cast<lfm2::LinearOp>(op->clone());
-    copy.getNormMutable().clear();
-    kernelFor(copy, target, &listener);
-    copy->destroy();
-    if (listener.kernel.empty())
+    const std::string kernel = kernelOf(op, target);
+    std::optional<Cost> does = costOf(kernel, one ? 1 : 512);
+    if (!does)
       return;
-    Expected<LinearShape> shape = LinearShape::parse(listener.kernel);
-    if (!shape)
-      return consumeError(shape.takeError());
-    auto task = find_if(
-        tasks, [&](const Task &t) { return t.kernel == listener.kernel; });
+    auto task =
+        find_if(tasks, [&](const Task &t) { return t.kernel == kernel; });
     if (task == tasks.end())
-      task = tasks.insert(task, Task{listener.kernel});
-    const double cost = one ? shape->weightBytes() : shape->products();
+      task = tasks.insert(task, Task{kernel});
+    const double cost =
+        one ? does->bytes : does->operations * (does->integers ? 1 : 4);
     task->share[one ? 0 : 1] += cost;
     total[one ? 0 : 1] += cost;
   });

@@ -27,6 +27,23 @@ struct LinearShape {
   double products() const { return double(n) * k; } ///< for one token
 };
 
+/// What Space::kernel of an attention says.
+struct AttentionShape {
+  int64_t heads = 0, kvHeads = 0, dim = 0;
+  lfm2::StoredKind kind = lfm2::StoredKind::F32; ///< of the caches
+  int64_t window = 0;                            ///< 0: all positions
+
+  /// Errors quote the name.
+  static llvm::Expected<AttentionShape> parse(llvm::StringRef kernel);
+  int64_t group() const { return heads / kvHeads; }
+  /// Of one of the caches, a head at one position.
+  int64_t rowBytes() const;
+  double cacheBytes(int64_t positions) const;
+};
+
+/// Positions that the attention of one token is tuned for.
+inline constexpr int64_t tunedPositions = 2048;
+
 /// What a call of a kernel does at least, for its place under the roofline.
 struct Cost {
   double bytes = 0;      ///< read from memory, of weights and caches
@@ -34,10 +51,11 @@ struct Cost {
   bool integers = false; ///< products of 8 bits; else of f32
 };
 
-/// Of `tokens` tokens; nothing for a name that is no Space::kernel.
+/// Of `tokens` tokens, one of them behind tunedPositions - 1 others, several
+/// from the first on; nothing for a name that is no Space::kernel.
 std::optional<Cost> costOf(llvm::StringRef kernel, int64_t tokens);
 
-/// A weight's kernels, and what they cost.
+/// A weight's or an attention's kernels, and what they cost.
 struct Task {
   std::string kernel; ///< Space::kernel
   /// Of the time of a decoded token and of a prompt's; 0: not run in that step.
@@ -45,8 +63,9 @@ struct Task {
 };
 
 /// The distinct kernels of a program before kernel selection that `target` lets
-/// be tuned, the costliest first. A decoded token costs the bytes of the
-/// weights, a prompt's the products; that of the head counts for decoding only.
+/// be tuned, the costliest first. A decoded token costs the bytes of weights
+/// and caches, a prompt of 512 the products, those of floats four times; that
+/// of the head counts for decoding only.
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target);
 
 } // namespace lfmc::tune

@@ -2,6 +2,7 @@
 #include "codegen/tune/TestData.h"
 
 #include "codegen/pack/Plan.h"
+#include "codegen/tune/JobFile.h"
 #include "codegen/tune/QuadRows.h"
 #include "frontend/Random.h"
 
@@ -28,7 +29,6 @@ private:
   void makeUnit(int index);
   void addExpected(const std::vector<float> &values, int index);
   std::vector<uint8_t> packed(int index, const pack::Panels &panels) const;
-  uint64_t append(const void *data, size_t bytes);
 
   const LinearShape &linear;
   const int64_t tokens;
@@ -45,7 +45,6 @@ private:
   std::vector<float> bias[2];    ///< [unit]
   std::vector<float> expected;   ///< [2][rows][columns]
   double largest = 0;            ///< sum of the sizes of an output's terms
-  std::vector<uint8_t> file;
 };
 
 DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens, bool quads,
@@ -167,66 +166,43 @@ std::vector<uint8_t> DataBuilder::packed(int index,
   return bytes;
 }
 
-uint64_t DataBuilder::append(const void *data, size_t bytes) {
-  file.resize((file.size() + 63) / 64 * 64);
-  const uint64_t at = file.size();
-  auto *begin = static_cast<const uint8_t *>(data);
-  file.insert(file.end(), begin, begin + bytes);
-  return at;
-}
-
 std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
   makeRows();
   makeUnit(0);
   makeUnit(1);
-  lfm_job job = {};
-  std::memcpy(job.magic, LFM_JOB_MAGIC, sizeof job.magic);
-  job.tokens = tokens;
-  job.cold_bytes = options.coldBytes;
-  job.threads = options.threads;
-  job.limit_seconds = options.limitSeconds;
-  job.seconds = options.seconds;
   // f32 sums of k terms; with swiglu a product of two of them.
-  job.tolerance = largest * 4e-6 * (linear.swiglu ? 4 : 1);
-  file.resize(sizeof job);
-  const uint64_t xAt = append(x.data(), x.size());
-  const uint64_t yAt = append(expected.data(), expected.size() * 4);
+  JobFile file(options, tokens, largest * 4e-6 * (linear.swiglu ? 4 : 1));
+  const uint64_t xAt = file.append(x), yAt = file.append(expected);
   std::vector<float> biases = bias[0];
   biases.insert(biases.end(), bias[1].begin(), bias[1].end());
-  const uint64_t biasAt = append(biases.data(), biases.size() * 4);
+  const uint64_t biasAt = file.append(biases);
   const uint64_t count = linear.n / unit;
   for (int i = 0; i < 2; ++i) {
-    lfm_job_kernel &kernel = job.kernel[i];
     const lfm2::PanelsAttr layout = kernels[i].layout;
     const kernel::ChunksAttr chunks = kernels[i].chunks;
+    lfm_job_kernel &kernel = file.job.kernel[i];
     kernel.chunks = chunks.getFixed();
     if (chunks.getTokens())
       kernel.chunks *= (tokens + chunks.getTokens() - 1) / chunks.getTokens();
-    auto add = [&](uint32_t kind, uint32_t rows, uint64_t units, uint64_t bytes,
-                   uint64_t columns, uint64_t at) {
-      kernel.operand[kernel.operands++] = {kind,  rows,    units,
-                                           bytes, columns, at};
-    };
     const int64_t groups = rows / together;
-    add(LFM_OPERAND_ROWS, uint32_t(groups), together, x.size() / groups, 0,
-        xAt);
+    file.add(i, {LFM_OPERAND_ROWS, uint32_t(groups), uint64_t(together),
+                 x.size() / groups, 0, xAt});
     if (i == 1 && layout == kernels[0].layout) {
-      kernel.operand[kernel.operands++] = job.kernel[0].operand[1];
+      file.add(i, file.job.kernel[0].operand[1]);
     } else {
       const pack::Panels panels{layout.getRows(), layout.getDepth(),
                                 layout.getHalves()};
       std::vector<uint8_t> a = packed(0, panels), b = packed(1, panels);
       const uint64_t bytes = a.size();
       a.insert(a.end(), b.begin(), b.end());
-      add(LFM_OPERAND_UNITS, 0, count, bytes, 0, append(a.data(), a.size()));
+      file.add(i, {LFM_OPERAND_UNITS, 0, count, bytes, 0, file.append(a)});
     }
     if (linear.bias)
-      add(LFM_OPERAND_GRID, 1, count, 0, unit, biasAt);
-    add(LFM_OPERAND_OUTPUT, uint32_t(rows), count, 0, columns, yAt);
+      file.add(i, {LFM_OPERAND_GRID, 1, count, 0, uint64_t(unit), biasAt});
+    file.add(i, {LFM_OPERAND_OUTPUT, uint32_t(rows), count, 0,
+                 uint64_t(columns), yAt});
   }
-  job.bytes = file.size();
-  std::memcpy(file.data(), &job, sizeof job);
-  return std::move(file);
+  return file.take();
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random operands of a linear and what it must give, computed plainly.
+// Random operands of kernels and what they must give, computed plainly.
 #ifndef LFMC_CODEGEN_TUNE_TESTDATA_H
 #define LFMC_CODEGEN_TUNE_TESTDATA_H
 
@@ -15,6 +15,15 @@ namespace lfmc::tune {
 std::vector<uint8_t> measuringJob(const LinearShape &linear,
                                   const Kernel (&kernels)[2], int64_t tokens,
                                   bool quads, const MeasureOptions &options);
+
+/// The same for two kernels of one attention: `tokens` queries behind
+/// `position` others, in caches of Problem::positions positions. The caches
+/// repeat two blocks of positions. A kernel of one token leaves parts
+/// (targets/Kernels.h), of which maxima, sums and weighted values are compared.
+std::vector<uint8_t> attentionJob(const AttentionShape &shape,
+                                  const Kernel (&kernels)[2], int64_t tokens,
+                                  int64_t position,
+                                  const MeasureOptions &options);
 
 } // namespace lfmc::tune
 

@@ -153,7 +153,10 @@ TEST_F(Tune, CompilesWithRecords) {
       continue;
     ++kernels;
     Json choice = m["choice"];
-    choice["one.chunk_kib"] = 16;
+    if (m["kernel"].get<std::string>().find("attention") == 0)
+      choice["one.piece"] = 256;
+    else
+      choice["one.chunk_kib"] = 16;
     records += Json({{"kernel", m["kernel"]},
                      {"target", m["target"]},
                      {"features", m["features"]},
@@ -187,6 +190,7 @@ TEST_F(Tune, CompilesWithRecords) {
       << tuned.out;
   Json manifest = Json::parse(readFile(place("tuned") / "m.json"));
   EXPECT_EQ(manifest["tuning"].size(), kernels);
+  EXPECT_TRUE(seen.count("attention heads=4 kv=1 dim=32 f16"));
   Outcome plain = runLfmc("compile " + tiny() + flags + "--tuned-for none -o " +
                           place("plain").string() + " --name m");
   ASSERT_EQ(plain.code, 0) << plain.err;
@@ -214,6 +218,8 @@ TEST_F(Tune, TakesAPackageForItsCheckpoint) {
   };
   const std::string jobs = plan(package, "package.jsonl");
   EXPECT_NE(jobs.find("q4/32 swiglu"), std::string::npos) << jobs;
+  EXPECT_NE(jobs.find("attention heads=4 kv=1 dim=32 f16"), std::string::npos)
+      << jobs;
   EXPECT_EQ(jobs, plan(tiny() + flags, "checkpoint.jsonl"));
   Outcome other = runLfmc("tune " + package + " --target x86-64-v2 --plan " +
                           place("other.jsonl").string());

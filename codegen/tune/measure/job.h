@@ -19,14 +19,15 @@
 
 #include <stdint.h>
 
-#define LFM_JOB_MAGIC "LFMJOB03"
+#define LFM_JOB_MAGIC "LFMJOB04"
 
 enum {
   LFM_OPERAND_ROWS,   /* rows of `unit` bytes, of `units` tokens each; data:
                          `rows` of them, repeated */
   LFM_OPERAND_UNITS,  /* a weight: units of `unit` bytes; data: A, B */
   LFM_OPERAND_GRID,   /* data: A[rows][columns], B[rows][columns] */
-  LFM_OPERAND_OUTPUT, /* the same; data is what is expected */
+  LFM_OPERAND_OUTPUT, /* the same; data is what is expected, NaN what is not
+                         looked at */
   LFM_OPERANDS = 8    /* at most, of a kernel */
 };
 
@@ -50,6 +51,7 @@ typedef struct lfm_job {
   char magic[8];
   uint64_t bytes;      /* of the file */
   uint64_t tokens;     /* of a call */
+  uint64_t position;   /* of the first one */
   uint64_t cold_bytes; /* weights are copied until they fill that much memory */
   uint32_t threads;    /* 0: all processors */
   uint32_t repeats;    /* not 0: neither check nor time, call kernel `only` so

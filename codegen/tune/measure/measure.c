@@ -139,16 +139,16 @@ static void callChunk(int64_t chunk) {
   for (uint32_t i = 0; i < job->kernel[k].operands; ++i)
     p[i] = memory[k].base[i] + copy * memory[k].stride[i];
   void (*f)(void) = k ? lfm_kernel_1 : lfm_kernel_0;
-  const N n = (N)job->tokens;
+  const N n = (N)job->tokens, at = (N)job->position;
   switch (job->kernel[k].operands) {
   case 3:
-    ((void (*)(P, P, P, N, N, N))f)(p[0], p[1], p[2], n, 0, chunk);
+    ((void (*)(P, P, P, N, N, N))f)(p[0], p[1], p[2], n, at, chunk);
     break;
   case 4:
-    ((void (*)(P, P, P, P, N, N, N))f)(p[0], p[1], p[2], p[3], n, 0, chunk);
+    ((void (*)(P, P, P, P, N, N, N))f)(p[0], p[1], p[2], p[3], n, at, chunk);
     break;
   case 5:
-    ((void (*)(P, P, P, P, P, N, N, N))f)(p[0], p[1], p[2], p[3], p[4], n, 0,
+    ((void (*)(P, P, P, P, P, N, N, N))f)(p[0], p[1], p[2], p[3], p[4], n, at,
                                           chunk);
     break;
   default:
@@ -181,7 +181,7 @@ static void check(int k) {
     for (uint64_t u = 0; u < o->units; ++u)
       for (uint64_t c = 0; c < o->columns; ++c, ++found) {
         float want = wanted[(isB(u) * o->rows + t % o->rows) * o->columns + c];
-        if (fabs((double)*found - want) <= job->tolerance)
+        if (want != want || fabs((double)*found - want) <= job->tolerance)
           continue;
         printf("{\"status\": \"wrong\", \"kernel\": %d, \"row\": %llu, "
                "\"column\": %llu, \"found\": \"%g\", \"wanted\": \"%g\"}\n",

@@ -13,6 +13,7 @@ struct Attention {
   int dim, group, tokens, block, lanes = 16;
   int kvtype = F32;
   int window = 0, qPad = 0;
+  int registers = 0; // bound of the tiles; 0: those that there are
 
   int elementBytes() const { return kvtype == F32 ? 4 : kvtype == F16 ? 2 : 1; }
 };
@@ -31,6 +32,10 @@ MicroKernel blockKernel(const Attention &s) {
                       {"window", s.window}},
                      {}};
   kernel.doubles["scale"] = scale;
+  if (s.registers) {
+    kernel.ints["score_registers"] = s.registers;
+    kernel.ints["sum_registers"] = s.registers * 2;
+  }
   return kernel;
 }
 
@@ -196,6 +201,18 @@ TEST_P(AttentionTest, Tokens) {
                                            : tokens % 2 == 0 ? F16
                                                              : F32,
                                  .qPad = 8}));
+  run(cases);
+}
+
+TEST_P(AttentionTest, Tiles) {
+  std::vector<Case> cases;
+  for (int registers : {2, 8, 24})
+    cases.push_back(blockCase({.dim = 64,
+                               .group = 4,
+                               .tokens = 4,
+                               .block = 64,
+                               .kvtype = registers == 8 ? Q8 : F16,
+                               .registers = registers}));
   run(cases);
 }
 

@@ -24,6 +24,11 @@ protected:
     std::string pattern = fs::temp_directory_path() / "lfmc-device-XXXXXX";
     folder = mkdtemp(pattern.data());
     problem = llvm::cantFail(Problem::create(kernel, target));
+    const bool four = kernel.find("attention") == 0;
+    types = four ? "char*, char*, char*, char*, N, N, N"
+                 : "char*, char*, char*, N, N, N";
+    names = four ? "char *x, char *w, char *v, char *y, N n, N p, N c"
+                 : "char *x, char *w, char *y, N n, N p, N c";
     options.seconds = 0.05;
     options.threads = 1; // a busy machine disturbs one least
     options.tokens = 20;
@@ -45,7 +50,7 @@ protected:
   std::string program(const std::string &body) {
     std::string files = LFMC_MEASURE "/measure-x86_64.o";
     auto objects = llvm::cantFail(problem->compile(
-        Phase::Many, problem->space().preset(), "lfm_kernel_0", "", 1));
+        Phase::Many, problem->space().preset(), "lfm_kernel_0", folder, 1));
     for (const ObjectFile &object : objects) {
       fs::path path = folder / object.name;
       std::ofstream(path).write(object.bytes.data(),
@@ -53,9 +58,8 @@ protected:
       files += " " + path.string();
     }
     std::ofstream(folder / "k.c")
-        << "typedef long N; void lfm_kernel_0(char*, char*, char*, N, N, N);\n"
-           "void lfm_kernel_1(char *x, char *w, char *y, N n, N p, N c) {"
-        << body << "}\n";
+        << "typedef long N; void lfm_kernel_0(" << types
+        << ");\nvoid lfm_kernel_1(" << names << ") {" << body << "}\n";
     std::string output = folder / "program";
     std::string command =
         std::string(LFMC_CC) + " -O1 -fno-stack-protector -c " +
@@ -77,7 +81,7 @@ protected:
     return path;
   }
 
-  const std::string kernel = "linear n=256 k=64 f32";
+  std::string kernel = "linear n=256 k=64 f32", types, names;
   const Target &target = **findTarget("x86-64-v2");
   std::unique_ptr<Problem> problem;
   MeasureOptions options;
@@ -112,6 +116,51 @@ TEST_F(DeviceTest, FindsWrongNumbers) {
                 "for (N i = 0; i < 256 * n; ++i) ((float *)y)[i] = 0;")
                 .status,
             Status::Wrong);
+}
+
+class AttentionDeviceTest : public DeviceTest {
+protected:
+  AttentionDeviceTest() { kernel = "attention heads=4 kv=2 dim=32 f16"; }
+};
+
+TEST_F(AttentionDeviceTest, FindsWrongNumbers) {
+  auto call = [](const char *arguments) {
+    return std::string("lfm_kernel_0(") + arguments + ");";
+  };
+  Outcome right = run(call("x, w, v, y, n, p, c"));
+  EXPECT_EQ(right.status, Status::Measured) << right.message;
+  // Keys for values, a position too many, another head, all but a head.
+  for (const char *wrong : {"x, w, w, y, n, p, c", "x, w, v, y, n, p + 1, c",
+                            "x + 256, w, v, y, n - 1, p, c"})
+    EXPECT_EQ(run(call(wrong)).status, Status::Wrong) << wrong;
+  EXPECT_EQ(run("if (c != 1) lfm_kernel_0(x, w, v, y, n, p, c);").status,
+            Status::Wrong);
+}
+
+/// Every choice computes what the reference does, whatever the caches hold.
+TEST_F(AttentionDeviceTest, ChecksEveryKind) {
+  auto device = llvm::cantFail(openDevice("local"));
+  auto measurer =
+      llvm::cantFail(Measurer::create(*device, target, LFMC_MEASURE, folder));
+  options.seconds = 0.01;
+  options.tokens = 70; // more than a block, no whole tiles
+  for (const char *name : {"attention heads=6 kv=2 dim=32 f32 window=40",
+                           "attention heads=4 kv=1 dim=64 f16",
+                           "attention heads=4 kv=4 dim=32 q8"}) {
+    auto its = llvm::cantFail(Problem::create(name, target));
+    for (Phase phase : phases) {
+      const std::vector<Choice> all = its->space().choices(phase);
+      ASSERT_EQ(all.size(), 64u);
+      for (size_t i : {size_t(21), size_t(63)}) {
+        Outcome outcome = measurer->run(
+            measurer->prepare(*its, phase, all[i], options, 1), options);
+        EXPECT_EQ(outcome.status, Status::Measured)
+            << name << " " << phaseName(phase).str() << " " << i << ": "
+            << outcome.message;
+        EXPECT_EQ(outcome.tokens, phase == Phase::One ? 1 : 70);
+      }
+    }
+  }
 }
 
 TEST_F(DeviceTest, SurvivesCrashesAndHangs) {

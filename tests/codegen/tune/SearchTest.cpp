@@ -177,6 +177,42 @@ TEST(CostModel, IsSureWhereItHasSeen) {
   EXPECT_LT(model.predict({1.0}).deviation, model.predict({6.0}).deviation / 2);
 }
 
+TEST(AttentionShape, ReadsNames) {
+  auto shape = AttentionShape::parse("attention heads=32 kv=8 dim=64 q8");
+  ASSERT_TRUE(bool(shape)) << llvm::toString(shape.takeError());
+  EXPECT_EQ(shape->group(), 4);
+  EXPECT_EQ(shape->rowBytes(), 68);
+  EXPECT_EQ(shape->window, 0);
+  for (const char *name :
+       {"attention heads=32 kv=8 dim=64", "attention heads=30 kv=8 dim=64 f16",
+        "attention heads=32 kv=8 dim=64 q4",
+        "attention heads=32 kv=8 dim=0 f16",
+        "attention heads=32 kv=8 dim=64 f16 window=x",
+        "linear heads=32 kv=8 dim=64 f16"}) {
+    auto wrong = AttentionShape::parse(name);
+    ASSERT_FALSE(bool(wrong)) << name;
+    EXPECT_NE(llvm::toString(wrong.takeError()).find(name), std::string::npos);
+  }
+}
+
+TEST(Cost, IsWhatACallHasToDo) {
+  auto cost = [](const char *kernel, int64_t tokens) {
+    return costOf(kernel, tokens).value_or(Cost{-1, -1, false});
+  };
+  EXPECT_EQ(cost("linear n=64 k=32 f32", 3).bytes, 64 * 32 * 4);
+  EXPECT_EQ(cost("linear n=64 k=32 bf16", 3).operations, 2 * 64 * 32 * 3);
+  EXPECT_FALSE(cost("linear n=64 k=32 bf16", 3).integers);
+  EXPECT_TRUE(cost("linear n=64 k=32 q4/32", 1).integers);
+  // Keys and values of 2 cache heads; 4 query heads against 1, 2 and 3
+  // positions, keys and values, a multiply-add each.
+  const char *attention = "attention heads=4 kv=2 dim=32 f16";
+  EXPECT_EQ(cost(attention, 1).bytes, 2.0 * tunedPositions * 2 * 32 * 2);
+  EXPECT_EQ(cost(attention, 3).operations, (1 + 2 + 3) * 4 * 32 * 2 * 2);
+  EXPECT_EQ(cost("attention heads=4 kv=2 dim=32 f16 window=2", 3).operations,
+            (1 + 2 + 2) * 4 * 32 * 2 * 2);
+  EXPECT_FALSE(costOf("sort n=3", 1));
+}
+
 TEST(LinearShape, ReadsNames) {
   auto shape = LinearShape::parse("linear n=9216 k=1024 q4/32 swiglu");
   ASSERT_TRUE(bool(shape));
