@@ -64,12 +64,16 @@ std::optional<Kernel> experts(Operation *op, const Target &target) {
   // An expert begins with a panel.
   if (!layout || n % layout.getRows())
     return {};
+  if (quantized)
+    layout = quantizedPanels(op->getContext(), target, kind, layout.getRows(),
+                             swiglu);
   int64_t rows = layout.getRows(), panels = n / rows;
   int64_t expertBytes = encoding.getBytes(n * k);
   KernelParams params(op);
   params.add("experts", count).add("top_k", topK).add("n", n).add("k", k);
   params.add("rows", rows).add("depth", layout.getDepth());
   params.add("wtype", int64_t(kind)).add("swiglu", int64_t(swiglu));
+  params.addUnless(0, "raised", layout.getRaised());
   if (rows > tile.rows)
     params.add("tile_rows", dividingPowerOfTwo(rows, tile.rows));
   if (quantized)

@@ -90,6 +90,12 @@ inline lfm2::StoredAttr stored(mlir::Value weight) {
 lfm2::PanelsAttr panelsOf(mlir::Value weight, int64_t n, bool swiglu,
                           int64_t most, int64_t depth);
 
+/// Panels of `rows` rows with quantized weights of `kind`, as the kernels of
+/// `target` read them.
+lfm2::PanelsAttr quantizedPanels(mlir::MLIRContext *context,
+                                 const Target &target, lfm2::StoredKind kind,
+                                 int64_t rows, bool halves);
+
 /// Register tile of a linear's kernels.
 struct LinearTile {
   int64_t rows;   ///< of a panel

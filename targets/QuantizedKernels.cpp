@@ -186,6 +186,17 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
 
 } // namespace
 
+lfm2::PanelsAttr quantizedPanels(MLIRContext *context, const Target &target,
+                                 lfm2::StoredKind kind, int64_t rows,
+                                 bool halves) {
+  // vrmpy multiplies unsigned codes by signed activations
+  // (codegen/llvm/micro/HvxTile.cpp).
+  const bool raised = (target.cpuFeatures & LFM_CPU_HVX) &&
+                      kind == lfm2::StoredKind::Q8 &&
+                      (rows == 32 || rows == 64);
+  return lfm2::PanelsAttr::get(context, rows, dotDepth, halves, raised);
+}
+
 LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind) {
   Tile tile = tileOf(target, kind);
   return {tile.vectors * target.vectorLanes, tile.tokens, 1};
@@ -214,9 +225,11 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   Choice choice =
       chosenFor(linear, linearSpace(linear, target, tile, rows, most), tuner);
   rows = choice["rows"];
-  layout = lfm2::PanelsAttr::get(op->getContext(), rows, dotDepth, swiglu);
+  layout = quantizedPanels(op->getContext(), target, encoding.getKind(), rows,
+                           swiglu);
   KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", dotDepth);
+  params.addUnless(0, "raised", layout.getRaised());
   params.addUnless(rows, "tile_rows", tileRows(choice, one));
   params.add("wtype", int64_t(encoding.getKind()))
       .add("block_bytes", encoding.getBytes(encoding.getBlock()));
@@ -293,7 +306,8 @@ std::optional<Kernel> embedQuantized(Operation *op, const Target &) {
       .add("depth", layout.getDepth())
       .add("block", encoding.getBlock())
       .add("block_bytes", encoding.getBytes(encoding.getBlock()))
-      .add("wtype", int64_t(encoding.getKind()));
+      .add("wtype", int64_t(encoding.getKind()))
+      .addUnless(0, "raised", layout.getRaised());
   return params.kernel("embed", 1, 4, layout);
 }
 

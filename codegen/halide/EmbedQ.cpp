@@ -25,8 +25,8 @@ Pipeline buildEmbedQ(const Params &params, const Machine &) {
   const Expr group = column / w.depth, place = column % w.depth;
   const Expr block = k / activationBlock;
   const Expr low = w.low(place, row, group, block, 0);
-  Expr code =
-      w.isQ8() ? cast<int16_t>(reinterpret<int8_t>(low)) : cast<int16_t>(low);
+  Expr code = w.isQ8() && !w.raised ? cast<int16_t>(reinterpret<int8_t>(low))
+                                    : cast<int16_t>(low);
   if (w.isQ6())
     code += cast<int16_t>(w.high(place, row, group, block, 0)) * 16;
   code -= cast<int16_t>(w.offset());

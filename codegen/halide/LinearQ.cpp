@@ -93,8 +93,11 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
     params.fail("parameter 'quads' wants a target with i8mm, rows and tokens "
                 "in fours");
   if (s.group)
-    params.fail("parameter 'group' wants a target with VNNI and whole vectors of "
-                "rows");
+    params.fail(
+        "parameter 'group' wants a target with VNNI and whole vectors of "
+        "rows");
+  if (w.raised)
+    params.fail("parameter 'raised' wants HVX and panels of 32 or 64 rows");
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;
   const int vector = dividingLanes(s.tileRows, machine.lanes);
   ImageParam xq = input("xq", Int(8), {{w.k, 1}, {s.tokens, s.xStride}});

@@ -17,6 +17,11 @@ QuantizedLayout::QuantizedLayout(const Params &params, const char *kName,
   depth = params.integer("depth", 4, 1, 16);
   if (depth != 4)
     params.fail(fmt::format("parameter 'depth' is {}, expected 4", depth));
+  raised = params.flag("raised");
+  if (raised && !isQ8())
+    params.fail(fmt::format("parameter 'raised' wants 8-bit codes, found "
+                            "'wtype' {}",
+                            wtype));
   rows = params.size("rows");
   panels = totals ? params.size("panels", 1) : 1;
   k = params.size(kName);

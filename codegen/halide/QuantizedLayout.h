@@ -14,7 +14,8 @@
 //   q6       the low four bits of the codes as q4, then the high two:
 //            [block / (4 depth)][rows][depth] bytes; byte (g, r, j) holds
 //            column depth (4 g + i) + j in its bits 2 i and 2 i + 1
-//   q8       [block / depth][rows][depth] bytes
+//   q8       [block / depth][rows][depth] bytes; "raised": codes + 128, of
+//            scales that are not negative (offset 128)
 // Panels follow each other without gaps.
 //
 // And the parameters of linear_q (LinearQ.cpp), for every backend.
@@ -32,16 +33,17 @@ inline constexpr int activationBlock = 32;
 /// Where a panel's scales and codes are.
 struct QuantizedLayout {
   int wtype, block, rows, depth, panels, k, kTotal; // kTotal, k: columns
+  bool raised;
 
-  /// Reads "wtype", "block", "rows", "depth" and, if `totals`, "panels" and
-  /// "k_total"; `kName` names the parameter that counts the columns of the
-  /// call. Throws ParameterError.
+  /// Reads "wtype", "block", "rows", "depth", "raised" and, if `totals`,
+  /// "panels" and "k_total"; `kName` names the parameter that counts the
+  /// columns of the call. Throws ParameterError.
   QuantizedLayout(const Params &params, const char *kName, bool totals);
 
   bool isQ8() const { return wtype == 3; }
   bool isQ6() const { return wtype == 5; }
   bool hasMinimum() const { return wtype == 6; }
-  int offset() const { return isQ6() ? 32 : wtype == 4 ? 8 : 0; }
+  int offset() const { return raised ? 128 : isQ6() ? 32 : wtype == 4 ? 8 : 0; }
   int codesStart() const { return rows * (hasMinimum() ? 4 : 2); }
   /// Where the high bits of q6 start.
   int topStart() const { return codesStart() + rows * block / 2; }

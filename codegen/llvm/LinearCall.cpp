@@ -13,6 +13,7 @@ LinearCall::LinearCall(const DeclParams &params)
       tileRows(params["tile_rows"]), block(params["block"]),
       blockBytes(params["block_bytes"]), group(params["group"]),
       swiglu(params["swiglu"]), dot(params["dot"]), quads(params["quads"]),
+      raised(params["raised"]),
       prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
                                       : std::nullopt) {}
 
@@ -55,6 +56,8 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   if (block) {
     micro.ints["block"] = block;
     micro.ints["depth"] = depth;
+    if (raised)
+      micro.ints["raised"] = 1;
     if (quads && o.tokens % 4 == 0)
       micro.ints["quads"] = 1;
     micro.ints["x_stride_bytes"] = one ? rowBytes(o.count) : rowBytes(width);

@@ -10,8 +10,8 @@
 namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
-/// (rows, k, depth, wtype, xtype, dot, quads, tile_rows, block, block_bytes,
-/// swiglu, prefetch, group).
+/// (rows, k, depth, wtype, xtype, dot, quads, raised, tile_rows, block,
+/// block_bytes, swiglu, prefetch, group).
 class LinearCall {
 public:
   explicit LinearCall(const DeclParams &params);
@@ -20,7 +20,7 @@ public:
   /// Columns that share a scale when many tokens are multiplied by rewritten
   /// weights; 0: they never are.
   const int64_t group;
-  const bool swiglu, dot, quads;
+  const bool swiglu, dot, quads, raised;
   /// Bytes ahead of the weights; unset: the microkernel's own.
   const std::optional<int64_t> prefetch;
 

@@ -24,13 +24,16 @@ void buildEmbed(MacroBuilder &m, const DeclParams &params,
     Value id = m.toI64(m.load(m.b.getI32Type(), m.at(args.pointers[0], t, 4)));
     if (block) {
       const int64_t panelBytes = rows * (width / block) * params["block_bytes"];
-      m.call({"embed_q",
-              {{"width", width},
-               {"rows", rows},
-               {"depth", depth},
-               {"block", block},
-               {"wtype", params["wtype"]}},
-              {}},
+      halide::MicroKernel micro{"embed_q",
+                                {{"width", width},
+                                 {"rows", rows},
+                                 {"depth", depth},
+                                 {"block", block},
+                                 {"wtype", params["wtype"]}},
+                                {}};
+      if (params["raised"])
+        micro.ints["raised"] = 1;
+      m.call(micro,
              {m.at(args.pointers[1], m.div(id, rows), panelBytes),
               m.at(args.pointers[2], t, width * 4)},
              {m.toI32(m.rem(id, rows))});

@@ -44,10 +44,11 @@ int64_t findBad(Format fromFormat, const uint8_t *from, Format toFormat,
 float valueAt(Format format, const uint8_t *data, int64_t index);
 
 /// `#lfm2.panels`: order [N/rows][K/depth][rows][depth]; with `halves` the rows
-/// of a panel come half from each half of the matrix.
+/// of a panel come half from each half of the matrix. `raised`: codes of 8 bits
+/// are stored plus 128, scales without their sign.
 struct Panels {
   int64_t rows = 1, depth = 1;
-  bool halves = false;
+  bool halves = false, raised = false;
 };
 
 /// A matrix of `columns` columns in pieces that are stacked by rows, each

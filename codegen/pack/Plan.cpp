@@ -76,7 +76,8 @@ Expected<PlannedWeight> planStorage(lfm2::WeightOp op) {
   weight.rowFactors = lfm2::rowFactors(op).vec();
   weight.columnFactors = lfm2::columnFactors(op).vec();
   if (lfm2::PanelsAttr layout = stored.getLayout())
-    weight.panels = {layout.getRows(), layout.getDepth(), layout.getHalves()};
+    weight.panels = {layout.getRows(), layout.getDepth(), layout.getHalves(),
+                     layout.getRaised()};
   weight.offset = op.getOffset().value_or(0);
   weight.bytes = lfm2::weightBytes(type);
   raw_string_ostream text(weight.identity);

@@ -122,13 +122,15 @@ struct PanelCodes {
   std::vector<BlockScale> scales; // [rows][columns / block]
 };
 
+constexpr uint16_t signOfHalf = 0x8000;
+
 class Layout {
 public:
   /// The panel of the rows from `first` on.
   Layout(const PanelCodes &panel, int64_t first, const Panels &panels,
          const Blocks &blocks, int64_t columns)
       : panel(panel), first(first), rows(panels.rows), depth(panels.depth),
-        blocks(blocks), columns(columns) {}
+        raised(panels.raised), blocks(blocks), columns(columns) {}
 
   uint8_t *write(uint8_t *to) {
     const int64_t perRow = columns / blocks.block;
@@ -136,7 +138,9 @@ public:
       to = factors(to, b, &BlockScale::scale);
       if (blocks.minimum)
         to = factors(to, b, &BlockScale::minimum);
-      if (blocks.bits == 8)
+      if (raised)
+        to = raisedCodes(to, b);
+      else if (blocks.bits == 8)
         to = codes(to, b, 8, 0);
       else
         to = codes(to, b, 4, 0);
@@ -147,13 +151,30 @@ public:
   }
 
 private:
+  const BlockScale &scale(int64_t row, int64_t block) const {
+    return panel.scales[(first + row) * (columns / blocks.block) + block];
+  }
+
   uint8_t *factors(uint8_t *to, int64_t block, uint16_t BlockScale::*which) {
-    for (int64_t r = 0; r < rows; ++r, to += 2)
-      std::memcpy(
-          to,
-          &(panel.scales[(first + r) * (columns / blocks.block) + block].*
-            which),
-          2);
+    for (int64_t r = 0; r < rows; ++r, to += 2) {
+      uint16_t factor = scale(r, block).*which;
+      if (raised)
+        factor &= ~signOfHalf;
+      std::memcpy(to, &factor, 2);
+    }
+    return to;
+  }
+
+  /// Codes of 8 bits plus 128; the scale's sign is theirs.
+  uint8_t *raisedCodes(uint8_t *to, int64_t block) {
+    const int64_t begin = block * blocks.block;
+    for (int64_t c = begin; c < begin + blocks.block; c += depth)
+      for (int64_t r = 0; r < rows; ++r) {
+        const int sign = scale(r, block).scale & signOfHalf ? -1 : 1;
+        const int8_t *at = panel.codes.data() + (first + r) * columns + c;
+        for (int64_t j = 0; j < depth; ++j)
+          *to++ = uint8_t(128 + sign * at[j]);
+      }
     return to;
   }
 
@@ -177,6 +198,7 @@ private:
 
   const PanelCodes &panel;
   const int64_t first, rows, depth;
+  const bool raised;
   const Blocks &blocks;
   const int64_t columns;
 };

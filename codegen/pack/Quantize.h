@@ -56,8 +56,9 @@ std::vector<Part> partitionQuantized(const Panels &panels, int64_t rows,
 /// Writes the panels of `part`. A panel is a stream of blocks: the scales of
 /// its rows, the minima if any, then the codes (less their least value) in the
 /// order [block / (depth * n)][rows][depth], n codes a byte: 8 bits, n = 1:
-/// int8. Else first the low four bits, n = 2: columns 2*depth*g + j in the low
-/// nibble, 2*depth*g + depth + j in the high one; then, of 6 bits, the high
+/// int8, or in raised panels uint8, plus 128, of scales without sign (the codes
+/// have it). Else first the low four bits, n = 2: columns 2*depth*g + j in the
+/// low nibble, 2*depth*g + depth + j in the high one; then, of 6 bits, the high
 /// two, n = 4: column depth * (4*g + i) + j in bits 2*i and 2*i + 1.
 std::optional<BadElement>
 packQuantized(const Matrix &matrix, const Panels &panels, const Blocks &blocks,

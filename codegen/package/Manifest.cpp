@@ -130,7 +130,8 @@ Json weightJson(lfm2::WeightOp op) {
   if (lfm2::PanelsAttr panels = stored.getLayout())
     layout = {{"rows", panels.getRows()},
               {"depth", panels.getDepth()},
-              {"halves", panels.getHalves()}};
+              {"halves", panels.getHalves()},
+              {"raised", panels.getRaised()}};
   Json sources = Json::array();
   if (auto source = dyn_cast<lfm2::SourceAttr>(op.getSource()))
     for (mlir::StringAttr name : source.getTensors())

@@ -191,7 +191,7 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
       file.add(i, file.job.kernel[0].operand[1]);
     } else {
       const pack::Panels panels{layout.getRows(), layout.getDepth(),
-                                layout.getHalves()};
+                                layout.getHalves(), layout.getRaised()};
       std::vector<uint8_t> a = packed(0, panels), b = packed(1, panels);
       const uint64_t bytes = a.size();
       a.insert(a.end(), b.begin(), b.end());

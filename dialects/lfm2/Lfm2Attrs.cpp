@@ -21,7 +21,8 @@ void Lfm2Dialect::registerAttributes() {
 }
 
 LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 int64_t rows, int64_t depth, bool halves) {
+                                 int64_t rows, int64_t depth, bool halves,
+                                 bool raised) {
   if (rows < 1)
     return emitError() << "expected at least 1 row a panel, found " << rows;
   if (depth < 1)
@@ -84,6 +85,10 @@ StoredAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
     return emitError() << "expected rank 2 for a weight stored in panels, "
                           "found rank "
                        << shape.size();
+  if (layout.getRaised() && getKind() != StoredKind::Q8) // (C6)
+    return emitError() << "expected 8-bit codes in panels that are raised, "
+                          "found "
+                       << stringifyStoredKind(getKind());
   int64_t rows = layout.getRows(), depth = layout.getDepth();
   // (C3); a dynamic dimension is divided by nothing but 1.
   if (ShapedType::isDynamic(shape[0]) ? rows != 1 : shape[0] % rows)

@@ -29,11 +29,17 @@ def Lfm2_PanelsAttr : Lfm2_Attr<"Panels", "panels"> {
     With `halves = true` the matrix is two stacked halves A, B of N/2 rows (gate
     and up projection), and a panel holds rows/2 rows of A, then the matching
     rows/2 rows of B.
+    With `raised = true` codes of 8 bits are stored as unsigned bytes, raised by 128,
+    and scales without a sign: where it is negative, the codes change theirs.
 
     Constraints: (C1) `rows` >= 1; (C2) `depth` >= 1.
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$depth,
-                        DefaultValuedParameter<"bool", "false">:$halves);
+                        DefaultValuedParameter<"bool", "false">:$halves,
+                        DefaultValuedParameter<"bool", "false">:$raised);
+  let builders = [AttrBuilder<(ins "int64_t":$rows, "int64_t":$depth,
+                                   "bool":$halves),
+                              [{ return $_get($_ctxt, rows, depth, halves, false); }]>];
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
@@ -63,7 +69,8 @@ def Lfm2_StoredAttr : Lfm2_Attr<"Stored", "stored",
     Constraints: (C1) the element type is f32; (C2) a layout needs rank 2;
     (C3) `rows` divides dimension 0 (and is even with `halves`); (C4) `depth`
     divides dimension 1; (C5) quantized kinds, and only they, have a block of 32, 64
-    or 128 columns, need rank 2, and the block divides dimension 1.
+    or 128 columns, need rank 2, and the block divides dimension 1; (C6) only `q8` has
+    a layout that is `raised`.
 
     ```mlir
     tensor<6144x2048xf32, #lfm2.stored<bf16>>

@@ -31,9 +31,10 @@ std::string shapeText(const Json &shape) {
 std::string layoutText(const Json &layout) {
   if (layout.is_null() || (layout["rows"] == 1 && layout["depth"] == 1))
     return "row-major";
-  return fmt::format("panels {}x{}{}", layout["rows"].get<int64_t>(),
+  return fmt::format("panels {}x{}{}{}", layout["rows"].get<int64_t>(),
                      layout["depth"].get<int64_t>(),
-                     layout["halves"].get<bool>() ? ", halves" : "");
+                     layout["halves"].get<bool>() ? ", halves" : "",
+                     layout.value("raised", false) ? ", raised" : "");
 }
 
 class Inspection {

@@ -13,6 +13,9 @@
 // the largest of the row, which a first pass over the scales finds, and added
 // up in 32 bits. One unit of them is 2^-24 or less of the largest possible sum.
 //
+// Codes of q8 are stored raised (QuantizedLayout.h): unsigned, as vrmpy wants
+// them, and with scales that have no sign.
+//
 // Multiplications of words take both multipliers, vrmpy takes one, a packet has
 // one load: a block's products are written amid the scaling of the block
 // before, so that they share packets.
@@ -37,7 +40,7 @@ public:
   explicit HvxTile(LinearQ &kernel)
       : q(kernel), layout(kernel.layout), shape(kernel.shape),
         w(*kernel.writer), b(w.b), vectors(layout.rows / lanes),
-        tokens(shape.tokens), offset(layout.isQ8() ? 128 : layout.offset()),
+        tokens(shape.tokens), offset(layout.offset()),
         // |sum * m| < 2^30 with sums of 32 products by at most 127.
         room(layout.isQ8()         ? 0
              : layout.isQ6()       ? 2
@@ -123,14 +126,18 @@ private:
 /// Of each vector of rows: mantissas in the upper half of words, how far sums
 /// are shifted to the right in the lower.
 Values HvxTile::parts(Value *scales) {
-  Value *exponent = exponents(scales);
-  Value *one = b.CreateBinaryIntrinsic(Intrinsic::umin, exponent, half(0x400));
-  Value *mantissa = b.CreateOr(b.CreateAnd(scales, half(0x3ff)), one);
-  mantissa = b.CreateShl(mantissa, half(room));
-  Value *sign = b.CreateAShr(scales, half(15));
-  mantissa = b.CreateSub(b.CreateXor(mantissa, sign), sign, "mantissa");
-  exponent = b.CreateBinaryIntrinsic(Intrinsic::umax, exponent,
-                                     load(halves, rowLeast, vectorBytes));
+  // Where an exponent is below the least, the mantissa is wrong and all of it
+  // is shifted out.
+  Value *exponent = b.CreateBinaryIntrinsic(
+      Intrinsic::umax, exponents(scales), load(halves, rowLeast, vectorBytes));
+  Value *size =
+      layout.raised ? scales : b.CreateAnd(scales, half(0x7fff), "size");
+  Value *mantissa = b.CreateAdd(b.CreateSub(size, exponent), half(0x400));
+  mantissa = b.CreateShl(mantissa, half(room), "mantissa");
+  if (!layout.raised) {
+    Value *sign = b.CreateAShr(scales, half(15));
+    mantissa = b.CreateSub(b.CreateXor(mantissa, sign), sign);
+  }
   Value *below = b.CreateSub(load(halves, rowTop, vectorBytes), exponent);
   below = b.CreateLShr(below, half(10), "below");
   Value *both = zip(mantissa, below);
@@ -152,8 +159,7 @@ Value *HvxTile::codes(Value *low, Value *top, int group, int64_t vector) {
     return b.CreateAnd(value, w.all(bytes, mask));
   };
   if (layout.isQ8())
-    return b.CreateXor(load(bytes, w.at(low, group * step + first), align),
-                       w.all(bytes, -128));
+    return load(bytes, w.at(low, group * step + first), align);
   Value *value = bits(low, group / 2 * step + first, group % 2 * 4, 15);
   if (!layout.isQ6())
     return value;

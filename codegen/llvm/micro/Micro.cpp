@@ -78,6 +78,12 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       return module;
     }
     LinearQ linear{halide::Params(kernel)};
+    const halide::QuantizedLayout &layout = linear.layout;
+    if (layout.raised != (layout.isQ8() && backend == MicroBackend::Hvx))
+      halide::Params(kernel).fail(layout.raised
+                                      ? "parameter 'raised' wants HVX"
+                                      : "HVX wants 8-bit codes that are raised "
+                                        "(parameter 'raised')");
     linear.begin(*module, symbol,
                  llvm::Triple(target.triple).getArchPointerBitWidth() / 8);
     if (backend == MicroBackend::Matrix)

@@ -329,12 +329,13 @@ class EmbedQTest : public IsaTest {};
 
 TEST_P(EmbedQTest, EveryRowOfAPanel) {
   std::vector<Case> cases;
-  for (int wtype : allQuantized)
+  auto add = [&](int wtype, bool raised) {
     for (int rows : {1, 3, 16})
       for (int block : {32, 64, 128}) {
         const int width = 2 * block;
         MicroKernel kernel{"embed_q",
                            {{"wtype", wtype},
+                            {"raised", raised},
                             {"rows", rows},
                             {"block", block},
                             {"width", width}},
@@ -342,10 +343,12 @@ TEST_P(EmbedQTest, EveryRowOfAPanel) {
         cases.push_back({kernel, [=](const Kernel &kernel) {
                            Random random(rows + block);
                            const auto [low, high] = codeRange(wtype);
-                           QuantizedWeights w(wtype, rows, block, 4, 1, width,
-                                              width, random, [&](int, int) {
-                                                return pick(random, low, high);
-                                              });
+                           QuantizedWeights w(
+                               wtype, rows, block, 4, 1, width, width, random,
+                               [&](int, int) {
+                                 return pick(random, low, high);
+                               },
+                               raised);
                            for (int row = 0; row < rows; ++row) {
                              Buffer<float> y(width, untouched);
                              kernel({w.stored.data(), y.data()}, {row});
@@ -358,6 +361,10 @@ TEST_P(EmbedQTest, EveryRowOfAPanel) {
                            }
                          }});
       }
+  };
+  for (int wtype : allQuantized)
+    add(wtype, false);
+  add(Q8, true);
   run(cases);
 }
 

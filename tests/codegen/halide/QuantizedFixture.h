@@ -8,6 +8,7 @@
 #include "tests/codegen/halide/Harness.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace lfmc::halide::test {
@@ -59,10 +60,11 @@ struct QuantizedWeights {
   std::vector<int> values;           // [panel][row][k]
   std::vector<float> scales, minima; // [panel][row][k / block]
 
-  /// `code` gives the value of (row of all panels, column).
+  /// `code` gives the value of (row of all panels, column). `raised`: codes of
+  /// 8 bits are stored plus 128, no scale is negative.
   template <typename Code>
   QuantizedWeights(int wtype, int rows, int block, int depth, int panels, int k,
-                   int kTotal, Random &random, Code code)
+                   int kTotal, Random &random, Code code, bool raised = false)
       : wtype(wtype), rows(rows), block(block), depth(depth), panels(panels),
         k(k), stored((panels - 1) * panelBytes(wtype, rows, block, kTotal) +
                      panelBytes(wtype, rows, block, k)),
@@ -78,14 +80,18 @@ struct QuantizedWeights {
           if (column % block == 0) {
             const size_t at =
                 (size_t(p) * rows + r) * (k / block) + column / block;
-            scales[at] = storeHalf(start + r * 2, random() * 0.1f);
+            const float scale = random() * 0.1f;
+            scales[at] =
+                storeHalf(start + r * 2, raised ? std::abs(scale) : scale);
             if (wtype == Q4M)
               minima[at] = storeHalf(start + (rows + r) * 2, random());
           }
           const int value = code(p * rows + r, column);
           values[(size_t(p) * rows + r) * k + column] = value;
           store(start + codesStart(wtype, rows), r, column % block,
-                value - (wtype == Q8 ? 0 : codeRange(wtype).low));
+                value + (raised        ? 128
+                         : wtype == Q8 ? 0
+                                       : -codeRange(wtype).low));
         }
   }
 

@@ -112,8 +112,10 @@ float stored(const std::vector<uint8_t> &bytes, const Panels &panels,
   at += 2 * panels.rows;
   int64_t c = column % blocks.block, depth = panels.depth;
   if (blocks.bits == 8) {
-    int8_t code = int8_t(at[(c / depth * panels.rows + r) * depth + c % depth]);
-    return halfValue(scale.scale) * code;
+    uint8_t byte = at[(c / depth * panels.rows + r) * depth + c % depth];
+    EXPECT_FALSE(panels.raised && std::signbit(halfValue(scale.scale)));
+    return halfValue(scale.scale) *
+           (panels.raised ? byte - 128 : int(int8_t(byte)));
   }
   uint8_t byte = at[(c / (2 * depth) * panels.rows + r) * depth + c % depth];
   int code = (c / depth % 2 ? byte >> 4 : byte & 15) - 8;
@@ -159,13 +161,48 @@ TEST_P(QuantizedLayout, HoldsEveryRoundedElement) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedLayout,
-                         testing::Values(Case{32, 64, {16, 4, false}, {32, 4}},
-                                         Case{32, 64, {16, 4, false}, {32, 8}},
-                                         Case{32, 128, {16, 4, true}, {64, 4}},
-                                         Case{24, 128, {8, 2, false}, {128, 8}},
-                                         Case{6, 96, {1, 1, false}, {32, 4}},
-                                         Case{12, 96, {4, 2, true}, {32, 8}}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, QuantizedLayout,
+    testing::Values(Case{32, 64, {16, 4, false}, {32, 4}},
+                    Case{32, 64, {16, 4, false}, {32, 8}},
+                    Case{32, 128, {16, 4, true}, {64, 4}},
+                    Case{24, 128, {8, 2, false}, {128, 8}},
+                    Case{6, 96, {1, 1, false}, {32, 4}},
+                    Case{12, 96, {4, 2, true}, {32, 8}},
+                    Case{24, 64, {8, 4, true, true}, {32, 8}}));
+
+/// Blocks of 8 bits whose scales are negative.
+class NegativeQuantizer : public NearestQuantizer {
+public:
+  int64_t quantize(float *values, int64_t rows, int64_t columns,
+                   const Blocks &blocks, int8_t *codes,
+                   BlockScale *scales) const override {
+    int64_t bad = NearestQuantizer::quantize(values, rows, columns, blocks,
+                                             codes, scales);
+    for (int64_t i = 0; i < rows * columns; ++i)
+      codes[i] = int8_t(-codes[i]);
+    for (int64_t i = 0; i < rows * columns / blocks.block; ++i)
+      scales[i].scale ^= 0x8000;
+    return bad;
+  }
+};
+
+TEST(Quantize, RaisedCodesTakeTheSignOfTheirScale) {
+  const std::vector<float> values = randomValues(8 * 32, 3);
+  Matrix matrix;
+  matrix.columns = 32;
+  matrix.pieces = {
+      {reinterpret_cast<const uint8_t *>(values.data()), 8, Format::F32}};
+  const Panels panels{4, 4, false, true};
+  const Blocks blocks{32, 8};
+  std::vector<uint8_t> turned(8 * blocks.bytes(32)), plain(turned.size());
+  const Part whole{0, 2, 0, 8};
+  ASSERT_FALSE(packQuantized(matrix, panels, blocks, NegativeQuantizer(), whole,
+                             turned.data()));
+  ASSERT_FALSE(packQuantized(matrix, panels, blocks, NearestQuantizer(), whole,
+                             plain.data()));
+  EXPECT_EQ(turned, plain);
+}
 
 TEST_F(PackTest, NamesTheElementWhoseScaleIsTooLarge) {
   std::vector<float> values(4 * 32, 0.5f);

@@ -44,6 +44,12 @@ func.func private @stored_halves(tensor<24x8xf32, #lfm2.stored<bf16, <rows = 3, 
 
 // -----
 
+// stored (C6)
+// expected-error @+1 {{expected 8-bit codes in panels that are raised, found q4}}
+func.func private @stored_raised(tensor<64x32xf32, #lfm2.stored<q4 block 32, <rows = 64, depth = 4, raised = true>>>)
+
+// -----
+
 // stored (C4)
 // expected-error @+1 {{expected a number of columns divisible by 4, the depth of a panel, found 6}}
 func.func private @stored_depth(tensor<8x6xf32, #lfm2.stored<bf16, <rows = 8, depth = 4>>>)

@@ -23,7 +23,9 @@ lfm2.weight @norm : tensor<2xf32, #lfm2.stored<f32>> = #lfm2.source<"g">
 // CHECK-LABEL: func.func private @types
 // CHECK-SAME: tensor<6144x2048xf32, #lfm2.stored<bf16, <rows = 64, depth = 2>>>
 // CHECK-SAME: tensor<64x8xf32, #lfm2.stored<f16, <rows = 16, depth = 1, halves = true>>>
+// CHECK-SAME: tensor<64x32xf32, #lfm2.stored<q8 block 32, <rows = 64, depth = 4, raised = true>>>
 // CHECK-SAME: tensor<64xf32, #lfm2.stored<f32>>
 func.func private @types(tensor<6144x2048xf32, #lfm2.stored<bf16, <rows = 64, depth = 2>>>,
                          tensor<64x8xf32, #lfm2.stored<f16, <rows = 16, depth = 1, halves = true>>>,
+                         tensor<64x32xf32, #lfm2.stored<q8 block 32, <rows = 64, depth = 4, raised = true>>>,
                          tensor<64xf32, #lfm2.stored<f32>>)
