@@ -10,7 +10,7 @@ using namespace mlir;
 namespace lfmc {
 namespace {
 
-/// Positions of one attention step.
+/// Positions of a step of attention over quantized caches, and of many tokens.
 constexpr int64_t cacheBlock = 64;
 
 bool cacheFits(RankedTensorType type) {
@@ -46,6 +46,7 @@ Space attentionSpace(lfm2::AttentionOp attention, const Target &target) {
                                           all * 3 / 2};
   // A head's keys and values of a piece take some microseconds to read.
   space.add("one.piece", {256, 512, 1024, 2048}, 512, usedByOne);
+  space.add("one.block", {64, 128, 256}, 128, usedByOne);
   space.add("one.score_registers", registers, all, usedByOne);
   space.add("one.sum_registers", registers, all, usedByOne);
   // Scores of 64 rows are all that the stack takes.
@@ -94,7 +95,6 @@ std::optional<Kernel> attention(Operation *op, const Target &target,
       .add("group", group)
       .add("kvtype", cacheKind(cache))
       .add("lanes", keyCacheLanes)
-      .add("block", cacheBlock)
       .add("window", int64_t(attention.getWindow().value_or(0)))
       .add("q_stride", rowStride(attention.getQ()))
       .add("scale", attention.getScale().convertToDouble());
@@ -106,6 +106,11 @@ std::optional<Kernel> attention(Operation *op, const Target &target,
   };
   int64_t tokens = one ? 1 : std::max<int64_t>(1, chosen("rows") / group);
   params.add("tokens", tokens);
+  // Quantized caches lie in blocks.
+  const int64_t block = choice["one.block"];
+  const bool any = cacheKind(cache) != int64_t(lfm2::StoredKind::Q8) &&
+                   cache.getDimSize(0) % block == 0;
+  params.add("block", one && any ? block : cacheBlock);
   for (const char *name : {"score_registers", "sum_registers"})
     params.addUnless(target.vectorRegisters, name, chosen(name));
   const int64_t piece = choice["one.piece"];

@@ -213,7 +213,25 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   std::vector<ImageParam> inputs = {q, k, v, mIn, lIn, accIn};
   if (s.quantized())
     inputs.insert(inputs.begin() + 3, {ks, vs});
-  return {inputs, {m, l, acc}, {limit}};
+  Pipeline pipeline{inputs, {m, l, acc}, {limit}};
+  if (s.tokens > 1)
+    return pipeline;
+  // One token is bound by memory, which must not idle while keys or values are
+  // multiplied: each product asks for what the other one reads next.
+  auto ask = [&](const char *buffer, const RVar &loop, int iterations,
+                 int bytesAhead) {
+    Prefetch &prefetch = pipeline.prefetches.emplace_back();
+    prefetch.buffer = buffer;
+    prefetch.loop = loop.name();
+    prefetch.type = s.type;
+    prefetch.elementsPerIteration = s.block * s.dim / iterations;
+    prefetch.bytesAhead = bytesAhead;
+    prefetch.streams = {0};
+  };
+  const int scaleBytes = s.quantized() ? 4 : 0;
+  ask("v", rd.x, s.dim, 64); // the first line is too late
+  ask("k", rj.x, s.block, s.block * (s.dim * s.type.bytes() + scaleBytes));
+  return pipeline;
 }
 
 std::vector<Argument> attentionFinishArguments(const Params &) {

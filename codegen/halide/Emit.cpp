@@ -154,8 +154,9 @@ static Halide::Module lower(const Pipeline &pipeline, const std::string &symbol,
     outputs.insert(output.name());
   for (Halide::Internal::LoweredFunc &func : module.functions()) {
     func.body = UnalignedLoads(outputs).mutate(func.body);
-    if (pipeline.prefetch.bytesAhead)
-      func.body = AddPrefetch(pipeline.prefetch).mutate(func.body);
+    for (const Prefetch &prefetch : pipeline.prefetches)
+      if (prefetch.bytesAhead)
+        func.body = AddPrefetch(prefetch).mutate(func.body);
     if (!pipeline.aliases.empty()) {
       func.body = ResolveAliases(pipeline.aliases).mutate(func.body);
       auto first = func.args.begin() + pipeline.inputs.size();

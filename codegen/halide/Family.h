@@ -63,7 +63,7 @@ struct Pipeline {
   std::vector<Halide::ImageParam> inputs;
   std::vector<Halide::Func> outputs;
   std::vector<Halide::Param<int32_t>> scalars;
-  Prefetch prefetch = {};
+  std::vector<Prefetch> prefetches = {};
   std::vector<Alias> aliases = {};
 };
 

@@ -244,7 +244,7 @@ Pipeline buildLinear(const Params &params, const Machine &machine) {
   pinOutput(y, {{columns, 1}, {s.tokens, s.yStride}});
 
   Pipeline pipeline{{x, w}, {y}, {}};
-  Prefetch &prefetch = pipeline.prefetch;
+  Prefetch &prefetch = pipeline.prefetches.emplace_back();
   prefetch.buffer = "w";
   prefetch.loop = s.dot ? two.z.name() : main.y.name();
   prefetch.type = stored;

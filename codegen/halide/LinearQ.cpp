@@ -237,7 +237,7 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
     pipeline.inputs.push_back(bias);
   if (s.residual)
     pipeline.inputs.push_back(res);
-  Prefetch &prefetch = pipeline.prefetch;
+  Prefetch &prefetch = pipeline.prefetches.emplace_back();
   prefetch.buffer = "w";
   prefetch.loop = all.x.name();
   prefetch.type = UInt(8);

@@ -67,6 +67,34 @@ TEST(Instructions, ArmMultipliesInFours) {
     }
 }
 
+// Keys are asked for while values are multiplied, and the other way round: all
+// lines of a block, once.
+TEST(Instructions, AttentionOfOneTokenReadsAhead) {
+  for (int kvtype : {0, 2, 3}) {
+    SCOPED_TRACE(kvtype);
+    const int block = 128, dim = 64,
+              bytes = kvtype == 0   ? 4
+                      : kvtype == 2 ? 2
+                                    : 1;
+    auto prefetches = [&](int tokens) {
+      MicroKernel kernel{"attention_block",
+                         {{"dim", dim},
+                          {"block", block},
+                          {"group", 2},
+                          {"tokens", tokens},
+                          {"kvtype", kvtype}},
+                         {{"scale", 0.125}}};
+      return count(assembly(kernel, "vnni"), "prefetch[a-z0-9]+\t");
+    };
+    // Of values with each dimension of the keys, of keys with each position.
+    const int lines =
+        std::max(1, block * bytes / 64) + std::max(1, dim * bytes / 64);
+    EXPECT_EQ(prefetches(1) % lines, 0); // loops may be unrolled
+    EXPECT_GE(prefetches(1), lines);
+    EXPECT_EQ(prefetches(4), 0);
+  }
+}
+
 TEST(Instructions, VnniUsesNothingThatIceLakeLacks) {
   const MicroKernel kernels[] = {
       quantizedTile(Q8, 16, 1),
