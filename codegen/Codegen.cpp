@@ -4,7 +4,10 @@
 #include "codegen/llvm/Emit.h"
 #include "codegen/llvm/Program.h"
 #include "codegen/llvm/micro/Micro.h"
+#include "dialects/Register.h"
 
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -143,6 +146,16 @@ compileAll(mlir::OwningOpRef<mlir::ModuleOp> program, llvm::StringRef name,
 
 // Bump when the microkernels or their calling convention change.
 int kernelVersion() { return 7; }
+
+void prepareForCodegen(mlir::MLIRContext &context) {
+  mlir::DialectRegistry registry;
+  registerLfmcDialects(registry);
+  mlir::arith::registerConvertArithToLLVMInterface(registry);
+  mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
+  context.appendDialectRegistry(registry);
+  // Code generation creates ops outside of any pass that would load dialects.
+  context.loadAllAvailableDialects();
+}
 
 llvm::Expected<std::vector<ObjectFile>>
 generateObjects(mlir::ModuleOp module, const CodegenOptions &options) {

@@ -32,6 +32,10 @@ struct CodegenOptions {
   std::function<void(unsigned, unsigned)> progress;
 };
 
+/// Gives `context` the dialects that code generation reads and makes, and the
+/// interfaces by which its convert-to-llvm pass finds patterns.
+void prepareForCodegen(mlir::MLIRContext &context);
+
 /// Compiles a module on which the planning passes have run: the program (SPMD
 /// entries of runtime/include/lfm/program.h) and its kernels.
 llvm::Expected<std::vector<ObjectFile>> generateObjects(mlir::ModuleOp module,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/package/Driver.h"
 
-#include "dialects/Register.h"
 #include "frontend/Errors.h"
 #include "frontend/Gguf.h"
 #include "frontend/ImportLfm2.h"
@@ -9,8 +8,6 @@
 #include "passes/Pipeline.h"
 #include "targets/Tuning.h"
 
-#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
-#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
@@ -41,14 +38,7 @@ static std::string diagnosticLine(const mlir::Diagnostic &diagnostic) {
 }
 
 Compilation::Compilation(const CompileOptions &options) : options(options) {
-  mlir::DialectRegistry registry;
-  registerLfmcDialects(registry);
-  // Code generation's convert-to-llvm pass finds its patterns through these.
-  mlir::arith::registerConvertArithToLLVMInterface(registry);
-  mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
-  context.appendDialectRegistry(registry);
-  // Code generation creates ops outside of any pass that would load dialects.
-  context.loadAllAvailableDialects();
+  prepareForCodegen(context);
   context.getDiagEngine().registerHandler([this](mlir::Diagnostic &diagnostic) {
     std::string text = diagnosticLine(diagnostic);
     for (const mlir::Diagnostic &note : diagnostic.getNotes())

@@ -2,11 +2,8 @@
 #include "codegen/tune/Problem.h"
 
 #include "codegen/tune/TestData.h"
-#include "dialects/Register.h"
 #include "frontend/Errors.h"
 
-#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
-#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
 
@@ -45,12 +42,7 @@ struct Listener : Tuner {
 
 Problem::Problem(const Shape &shape, const Target &target)
     : shape(shape), target(target) {
-  mlir::DialectRegistry registry;
-  registerLfmcDialects(registry);
-  mlir::arith::registerConvertArithToLLVMInterface(registry);
-  mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
-  context.appendDialectRegistry(registry);
-  context.loadAllAvailableDialects();
+  prepareForCodegen(context);
   context.disableMultithreading();
 }
 

@@ -86,13 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Device{"snapdragon-8-elite", "elf64-littleaarch64"},
                     Device{"ios-arm64", "Mach-O arm64"},
                     Device{"macos-arm64+i8mm", "Mach-O arm64"}),
-    [](const auto &info) {
-      std::string name = info.param.target;
-      for (char &c : name)
-        if (!isalnum(c))
-          c = '_';
-      return name;
-    });
+    [](const auto &info) { return testName(info.param.target); });
 
 // An application's own toolchain builds the runtime of a package that carries
 // its sources; Debian's stands for the NDK's.

@@ -143,18 +143,12 @@ TEST_P(Arm, QuantizedExpertsAsOnThisMachine) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, Arm,
-                         testing::Values(Level{"aarch64-linux", "cortex-a72"},
-                                         Level{"raspberry-pi-5", "cortex-a76"},
-                                         Level{"aarch64-linux+dotprod+i8mm",
-                                               "max"}),
-                         [](const auto &info) {
-                           std::string name = info.param.target;
-                           for (char &c : name)
-                             if (!isalnum(c))
-                               c = '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    , Arm,
+    testing::Values(Level{"aarch64-linux", "cortex-a72"},
+                    Level{"raspberry-pi-5", "cortex-a76"},
+                    Level{"aarch64-linux+dotprod+i8mm", "max"}),
+    [](const auto &info) { return testName(info.param.target); });
 
 // A package that may use SVE2 does not depend on the length of its vectors.
 TEST(Sve, EqualsTransformersAtAnyVectorLength) {

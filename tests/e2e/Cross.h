@@ -6,6 +6,8 @@
 
 #include "Shell.h"
 
+#include <cctype>
+
 inline const std::filesystem::path example = LFMC_EXAMPLES "/lfm2-small-dense";
 
 inline bool has(const std::string &program) {
@@ -20,6 +22,14 @@ inline std::string compile(const std::string &model, const std::string &flags,
                              flags + " --name " + name);
   EXPECT_EQ(compiled.code, 0) << compiled.err;
   return compiled.code ? "" : package;
+}
+
+/// Of a parameterized test: `target` without what gtest refuses.
+inline std::string testName(std::string target) {
+  for (char &c : target)
+    if (!isalnum(static_cast<unsigned char>(c)))
+      c = '_';
+  return target;
 }
 
 #endif // LFMC_TESTS_E2E_CROSS_H

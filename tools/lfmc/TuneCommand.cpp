@@ -13,28 +13,12 @@
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <cmath>
 #include <csignal>
 #include <unistd.h>
 
 using namespace llvm;
 
 namespace lfmc::cli {
-
-Expected<double> parseDuration(StringRef text) {
-  StringRef rest = text;
-  double unit = 1, value = 0;
-  if (rest.consume_back("h"))
-    unit = 3600;
-  else if (rest.consume_back("m"))
-    unit = 60;
-  else
-    rest.consume_back("s");
-  if (rest.getAsDouble(value) || !std::isfinite(value) || value <= 0)
-    return makeError("expected a duration like 90s, 10m or 1h, found {}",
-                     inQuotes(text));
-  return value * unit;
-}
 
 namespace {
 
@@ -327,51 +311,8 @@ void addTune(CLI::App &app, Action &action) {
   command->add_option("model", flags->model,
                       "checkpoint or package whose kernels are tuned");
   addCompileFlags(*command, flags->compile);
-  command->add_option("--device", flags->device,
-                      "where to measure: local, ssh:[user@]host, "
-                      "adb:[serial], or qemu[:CORE] for cycles that "
-                      "LLVM models (local)");
-  command->add_option("--budget", flags->budget,
-                      "time to spend: 90s, 10m, 1h (10m)");
-  command->add_flag("--resume", flags->resume,
-                    "use what was measured before instead of measuring again");
-  command
-      ->add_option("--strategy", flags->strategy,
-                   "guided, climb or random (guided)")
-      ->check(CLI::IsMember({"guided", "climb", "random"}));
-  command->add_option("--seed", flags->session.seed, "of the search (1)");
-  command->add_option("--threads", flags->session.measure.threads,
-                      "threads that run a kernel (all of the device)");
-  command
-      ->add_option("--tokens", flags->session.measure.tokens,
-                   "tokens of a many-token kernel's call (512)")
-      ->check(CLI::Range(2, 1 << 16));
-  command
-      ->add_option("--seconds", flags->session.measure.seconds,
-                   "of timing for one candidate (0.3)")
-      ->check(CLI::Range(0.01, 60.0));
-  command->add_option("--most", flags->session.most,
-                      "candidates of a kernel at most");
-  command->add_option("--database", flags->database,
-                      "file of measurements and records (tuning.sqlite in the "
-                      "cache)");
-  command->add_option("--export", flags->exported,
-                      "write all records, one JSON object a line");
-  command->add_option("--export-measurements", flags->traced,
-                      "write all measurements, one JSON object a line");
-  command
-      ->add_option("--import,--merge", flags->imported,
-                   "add records and measurements of such files; of two records "
-                   "for a kernel the one that gains more stays")
-      ->check(CLI::ExistingFile);
-  command->add_option("--plan", flags->plan,
-                      "measure nothing: write one job a line");
-  command->add_option("--job", flags->job,
-                      "PLAN:NUMBER: do one job of a plan, results to -o");
-  command->add_option("-o,--output", flags->output, "results of --job");
-  command->add_option("--report", flags->report,
-                      "measure nothing: print what was found, plot convergence "
-                      "to this SVG file");
+  addMeasuringFlags(*command, *flags);
+  addExchangeFlags(*command, *flags);
   command->callback([flags, &action] {
     const bool exchange = !flags->exported.empty() || !flags->traced.empty() ||
                           !flags->imported.empty();

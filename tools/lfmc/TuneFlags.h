@@ -8,6 +8,10 @@
 #include "codegen/tune/Session.h"
 #include "tools/lfmc/Cache.h"
 
+namespace CLI {
+class App;
+} // namespace CLI
+
 namespace lfmc::cli {
 
 struct TuneFlags {
@@ -19,6 +23,11 @@ struct TuneFlags {
   tune::SessionOptions session;
   bool resume = false;
 };
+
+/// How and where is measured, and what is found shown.
+void addMeasuringFlags(CLI::App &command, TuneFlags &flags);
+/// What is read and written without measuring, and jobs of a plan.
+void addExchangeFlags(CLI::App &command, TuneFlags &flags);
 
 /// Seconds of "90", "90s", "10m", "2h".
 llvm::Expected<double> parseDuration(llvm::StringRef text);

@@ -8,15 +8,12 @@
 #include "codegen/pack/Pack.h"
 #include "codegen/reference/CheckpointWeights.h"
 #include "codegen/reference/ReferenceModel.h"
-#include "dialects/Register.h"
 #include "dialects/kernel/Kernel.h"
 #include "frontend/ImportLfm2.h"
 #include "frontend/Synth.h"
 #include "passes/Pipeline.h"
 #include "runtime/include/lfm/program.h"
 
-#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
-#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 
@@ -55,11 +52,7 @@ protected:
     llvm::SmallString<64> path;
     ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("lfmc-program", path));
     dir = std::string(path);
-    registerLfmcDialects(registry);
-    arith::registerConvertArithToLLVMInterface(registry);
-    cf::registerConvertControlFlowToLLVMInterface(registry);
-    context.appendDialectRegistry(registry);
-    context.loadAllAvailableDialects();
+    prepareForCodegen(context);
   }
   void TearDown() override {
     if (library)
@@ -123,7 +116,6 @@ protected:
 
   std::string dir;
   std::vector<float> best;
-  DialectRegistry registry;
   MLIRContext context;
   void *library = nullptr;
   std::unique_ptr<Memory> weights, state, arena;
