@@ -201,7 +201,8 @@ def PlanMemory : Pass<"lfmc-plan-memory", "::mlir::ModuleOp"> {
     output, everything else a place in the arena that it shares with what is not
     alive at the same time; outs of `replicated` calls go to each thread's stack.
     Independent calls form a `kernel.phase`, between phases the team meets. Sets
-    `kernel.arena_bytes` on the module and `kernel.stack_bytes` on functions.
+    `kernel.arena_bytes` on functions and, the largest, on the module, and
+    `kernel.stack_bytes` on functions.
 
     Precondition: public functions are straight lines of `kernel.call`s and column
     slices; offsets are assigned. Postcondition: no tensors are left in them. A

@@ -34,6 +34,9 @@ struct Target {
   llvm::StringRef system = {};
   /// The device file's text (JSON, devices/README.md); empty for x86-64.
   llvm::StringRef facts = {};
+  /// Hexagon: memory beside the vector units (VTCM) that a program may ask
+  /// for; 0: none. The smallest of the chips with that version.
+  int64_t vtcmBytes = 0;
 
   bool isX86() const { return triple.starts_with("x86_64"); }
   bool isHexagon() const { return triple.starts_with("hexagon"); }

@@ -18,6 +18,15 @@ static uint64_t moduleBytes(mlir::ModuleOp module, StringRef name) {
   return attribute ? attribute.getInt() : 0;
 }
 
+static ArenaInfo arenaOf(mlir::ModuleOp module) {
+  auto decode = module.lookupSymbol("decode");
+  auto attribute =
+      decode ? decode->getAttrOfType<mlir::IntegerAttr>("kernel.arena_bytes")
+             : nullptr;
+  return {moduleBytes(module, "kernel.arena_bytes"),
+          attribute ? uint64_t(attribute.getInt()) : 0};
+}
+
 ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
   const ModelConfig &config = checkpoint->config();
   ProgramInfo info;
@@ -31,12 +40,11 @@ ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
   info.weightsId = packed.id;
   info.weightsBytes = packed.fileBytes;
   info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
-  info.arenaBytes = moduleBytes(*module, "kernel.arena_bytes");
+  info.arena = arenaOf(*module);
   info.states = stateTable(*module);
   info.experts = expertTable(config, *module);
   for (const Level &level : levels)
-    info.levels.push_back(
-        {level.machine, moduleBytes(*level.module, "kernel.arena_bytes")});
+    info.levels.push_back({level.machine, arenaOf(*level.module)});
   info.bos = config.bos;
   info.pad = config.pad;
   info.eos = config.eos;
@@ -52,6 +60,7 @@ PackageFacts Compilation::facts() const {
   facts.compiler = compilerVersion();
   facts.version = LFMC_VERSION;
   facts.target = targetNames();
+  facts.vtcmBytes = machine->vtcmBytes;
   facts.maxContext = maxContext;
   facts.model = fmt::format(
       "LFM2 with {} parameters: {} layers, hidden size {}, vocabulary {}.",
@@ -115,7 +124,9 @@ Json Compilation::manifest() const {
        {{"weights_bytes", fileBytes ? *fileBytes : 0},
         {"state_bytes", moduleBytes(*module, "lfm2.state_bytes")},
         {"state_bytes_per_token", cacheBytes},
-        {"arena_bytes", moduleBytes(*module, "kernel.arena_bytes")},
+        {"arena_bytes", arenaOf(*module).bytes},
+        {"decode_arena_bytes", arenaOf(*module).decodeBytes},
+        {"vtcm_bytes", machine->vtcmBytes},
         {"tokenizer_bytes", tokenizer.size()}}},
       {"work", work}};
   if (!fileBytes)

@@ -218,7 +218,7 @@ Error DescriptorModule::build() {
                                                 /*AddNull=*/false),
                    "tokenizer", 64);
 
-  auto program = [&](const Target &target, uint64_t arenaBytes,
+  auto program = [&](const Target &target, const ArenaInfo &arena,
                      const std::string &prefix,
                      ArrayRef<Constant *> better) -> Expected<Constant *> {
     StructBuilder b;
@@ -237,7 +237,7 @@ Error DescriptorModule::build() {
           FIELD(lfm_program, weights_id));
     b.add(int64(info.weightsBytes), FIELD(lfm_program, weights_bytes));
     b.add(int64(info.stateBytes), FIELD(lfm_program, state_bytes));
-    b.add(int64(arenaBytes), FIELD(lfm_program, arena_bytes));
+    b.add(int64(arena.bytes), FIELD(lfm_program, arena_bytes));
     b.add(entry(prefix + "_decode"), FIELD(lfm_program, decode));
     b.add(entry(prefix + "_prefill"), FIELD(lfm_program, prefill));
     b.add(entry(prefix + "_head"), FIELD(lfm_program, head));
@@ -258,6 +258,7 @@ Error DescriptorModule::build() {
               : hidden(ConstantArray::get(type, better), "levels", 8),
           FIELD(lfm_program, levels));
     b.add(int32(better.size()), FIELD(lfm_program, level_count));
+    b.add(int64(arena.decodeBytes), FIELD(lfm_program, decode_arena_bytes));
     b.replace(bytesField, uint32(b.bytes(context, module.getDataLayout())));
     return b.finish(context, module.getDataLayout(), sizeof(lfm_program),
                     "lfm_program");
@@ -266,18 +267,18 @@ Error DescriptorModule::build() {
   // The best first, so that the list of what is better grows to the worst.
   std::vector<Constant *> better;
   const Target *target = info.target;
-  uint64_t arenaBytes = info.arenaBytes;
+  ArenaInfo arena = info.arena;
   std::string prefix = info.name;
   for (const LevelInfo &level : reverse(info.levels)) {
-    Expected<Constant *> found = program(*target, arenaBytes, prefix, {});
+    Expected<Constant *> found = program(*target, arena, prefix, {});
     if (!found)
       return found.takeError();
     better.push_back(hidden(*found, "level", 8));
     target = level.target;
-    arenaBytes = level.arenaBytes;
+    arena = level.arena;
     prefix = levelName(info.name, *target);
   }
-  Expected<Constant *> worst = program(*target, arenaBytes, prefix, better);
+  Expected<Constant *> worst = program(*target, arena, prefix, better);
   if (!worst)
     return worst.takeError();
   auto *global = new GlobalVariable(

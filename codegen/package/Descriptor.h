@@ -26,10 +26,15 @@ struct ExpertsInfo {
   int64_t layer = 0, count = 0, perToken = 0;
 };
 
+/// Scratch of a level's steps, in bytes.
+struct ArenaInfo {
+  uint64_t bytes = 0, decodeBytes = 0; ///< of all entries; of decode
+};
+
 /// A further level of the same model.
 struct LevelInfo {
   const Target *target = nullptr;
-  uint64_t arenaBytes = 0;
+  ArenaInfo arena;
 };
 
 /// Prefix of a level's entries: "NAME_x86_64_v3".
@@ -42,7 +47,8 @@ struct ProgramInfo {
   std::string compiler;
   int64_t vocabSize = 0, hiddenSize = 0, maxContext = 0, maxPrefill = 0;
   std::array<uint8_t, 16> weightsId{};
-  uint64_t weightsBytes = 0, stateBytes = 0, arenaBytes = 0;
+  uint64_t weightsBytes = 0, stateBytes = 0;
+  ArenaInfo arena;
   std::vector<StateInfo> states;
   std::vector<ExpertsInfo> experts;
   std::vector<LevelInfo> levels; ///< besides `target`, worst first

@@ -184,7 +184,8 @@ std::string filledText(const char *text, const PackageFacts &facts) {
                      {"COMPILER", facts.compiler},
                      {"VERSION", facts.version},
                      {"TARGET", facts.target},
-                     {"CONTEXT", std::to_string(facts.maxContext)}});
+                     {"CONTEXT", std::to_string(facts.maxContext)},
+                     {"VTCM", std::to_string(facts.vtcmBytes)}});
 }
 
 std::string headerText(const PackageFacts &facts) {

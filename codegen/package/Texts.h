@@ -17,6 +17,7 @@ struct PackageFacts {
   std::string version;  ///< "0.1.0"
   std::string target;   ///< "x86-64-v4"
   int64_t maxContext = 0;
+  int64_t vtcmBytes = 0; ///< Target::vtcmBytes
   bool hasTokenizer = false, hasChatTemplate = false;
   /// Whether the package carries the runtime's sources in the library's place.
   bool runtimeSources = false;

@@ -249,6 +249,8 @@ LogicalResult FunctionPlanner::assignSpaces() {
   Builder builder(function.getContext());
   function->setAttr("kernel.stack_bytes",
                     builder.getI64IntegerAttr(stack.size()));
+  function->setAttr("kernel.arena_bytes",
+                    builder.getI64IntegerAttr(arenaBytes));
   return success();
 }
 

@@ -19,6 +19,8 @@ const char *lfm_npu_message(lfm_npu_status status) {
     return "out of memory";
   case LFM_NPU_FILE:
     return "cannot read the weights file";
+  case LFM_NPU_VTCM:
+    return "the VTCM is not aligned or smaller than a decode step's scratch";
   }
   return "unknown status";
 }
@@ -68,6 +70,7 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
   npu->weights = weights;
   npu->state = memory;
   npu->arena = npu->state + aligned(program->state_bytes);
+  npu->decode_arena = npu->prefill_arena = npu->arena;
   npu->hidden = (float *)(npu->arena + aligned(program->arena_bytes));
   npu->sync.tickets[0] = &npu->tickets[0];
   npu->sync.tickets[1] = &npu->tickets[1];
@@ -76,6 +79,16 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
   npu->sync.chosen = 0;
   npu->tickets[0].next = npu->tickets[1].next = 0;
   lfm_npu_reset(npu);
+  return LFM_NPU_OK;
+}
+
+lfm_npu_status lfm_npu_use_vtcm(lfm_npu *npu, void *vtcm, uint64_t bytes) {
+  if (vtcm && ((uintptr_t)vtcm % LFM_NPU_ALIGNMENT ||
+               bytes < npu->program->decode_arena_bytes))
+    return LFM_NPU_VTCM;
+  npu->decode_arena = vtcm ? vtcm : npu->arena;
+  npu->prefill_arena =
+      vtcm && bytes >= npu->program->arena_bytes ? vtcm : npu->arena;
   return LFM_NPU_OK;
 }
 
@@ -88,8 +101,9 @@ void lfm_npu_reset(lfm_npu *npu) {
 
 static void step(lfm_npu *npu, lfm_entry entry, const void *input,
                  float *output, int32_t n) {
-  lfm_args args = {npu->weights, npu->state, npu->arena, input,
-                   output,       n,          npu->pos};
+  uint8_t *arena =
+      entry == npu->program->decode ? npu->decode_arena : npu->prefill_arena;
+  lfm_args args = {npu->weights, npu->state, arena, input, output, n, npu->pos};
   entry(&args, &npu->sync, 0);
 }
 

@@ -2,13 +2,15 @@
  *
  * A whole program around a package for Hexagon, for qemu-hexagon:
  *
- *   runner NAME.weights TOKENS LOGITS COUNT [decode]
+ *   runner NAME.weights TOKENS LOGITS COUNT [decode|whole [VTCM]]
  *   runner NAME.weights 1      requests of lfmc (Runner.h)
  *
  * TOKENS are int32 ids. Reads them in one go, or one by one with `decode`, then
  * COUNT of its own choice (greedy). Writes the logits after each token to
  * LOGITS, f32[tokens + COUNT][vocab_size], and the chosen ids to standard
- * output, one a line. Errors go to standard error; then the code is 1.
+ * output, one a line. VTCM: so many bytes of memory stand for it; scratch that
+ * was written elsewhere, though all fits there, is an error. Errors go to
+ * standard error; then the code is 1.
  * Linked with a package whose program is called lfm_runner_program.
  */
 #include "Runner.h"
@@ -53,7 +55,7 @@ const uint8_t *lfm_runner_weights(const char *path, const char **why) {
 
 static int32_t number(const char *text) {
   int32_t value = 0;
-  for (; *text >= '0' && *text <= '9' && value < 100000; ++text)
+  for (; *text >= '0' && *text <= '9' && value < 100000000; ++text)
     value = value * 10 + (*text - '0');
   if (*text)
     lfm_runner_fail(text, "expected a number");
@@ -83,8 +85,8 @@ static int run(int argc, char **argv) {
   if (argc == 3)
     return lfm_runner_serve(argv[1]);
   if (argc < 5)
-    lfm_runner_fail("usage",
-                    "runner NAME.weights TOKENS LOGITS COUNT [decode]");
+    lfm_runner_fail("usage", "runner NAME.weights TOKENS LOGITS COUNT "
+                             "[decode|whole [VTCM]]");
   const lfm_program *p = &lfm_runner_program;
   static lfm_npu npu;
   const char *why;
@@ -95,6 +97,11 @@ static int run(int argc, char **argv) {
       &npu, p, weights, lfm_runner_memory("session", lfm_npu_session_bytes(p)));
   if (bad)
     lfm_runner_fail(argv[1], lfm_npu_message(bad));
+  const uint64_t vtcm = argc > 6 ? (uint32_t)number(argv[6]) : 0;
+  if (argc > 6)
+    bad = lfm_npu_use_vtcm(&npu, lfm_runner_memory("VTCM", vtcm + 1), vtcm);
+  if (bad)
+    lfm_runner_fail(argv[6], lfm_npu_message(bad));
   static int32_t ids[maxTokens + 1];
   int in = lfm_linux_open(argv[2], 0);
   long bytes = in < 0 ? in : lfm_linux_read(in, ids, sizeof ids);
@@ -104,7 +111,7 @@ static int run(int argc, char **argv) {
   int out = lfm_linux_open(argv[3], 1);
   if (out < 0)
     lfm_runner_fail(argv[3], "cannot create");
-  const int32_t step = argc > 5 ? 1 : count;
+  const int32_t step = argc > 5 && argv[5][0] == 'd' ? 1 : count;
   const uint64_t row = (uint64_t)p->vocab_size * 4;
   float *logits = lfm_runner_memory("logits", row * (uint32_t)step);
   for (int32_t i = 0; i < count; i += step)
@@ -116,6 +123,10 @@ static int run(int argc, char **argv) {
     read(&npu, &id, 1, logits, out, "decode");
     last = logits;
   }
+  /* Fresh memory is zero. */
+  for (uint64_t i = 0; vtcm >= p->arena_bytes && i < p->arena_bytes; ++i)
+    if (npu.arena[i])
+      lfm_runner_fail("VTCM", "scratch was written outside");
   return 0;
 }
 

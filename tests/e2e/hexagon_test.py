@@ -229,6 +229,34 @@ class HexagonTest(unittest.TestCase):
         expect("expected 1 to 4096 token ids", [])
         expect("expected a number", [1], "x")
 
+    def test_vtcm(self):
+        """Scratch in memory that stands for VTCM: for all steps, for decode
+        alone, and too small. The runner fails if scratch is written elsewhere
+        though all of it would fit."""
+        package = self.dense_a_q8()
+        runner = link_runner(package)
+        weights = os.path.join(package, "npu.weights")
+        with open(os.path.join(package, "npu.json")) as file:
+            sizes = json.load(file)["sizes"]
+        self.assertEqual(sizes["vtcm_bytes"], 256 << 10)
+        all_bytes, decode_bytes = sizes["arena_bytes"], sizes["decode_arena_bytes"]
+        self.assertLess(0, decode_bytes)
+        self.assertLess(decode_bytes, all_bytes)
+        self.assertLess(decode_bytes, sizes["vtcm_bytes"])
+        ids = [5, 90, 17, 3, 44]
+        for mode in "whole", "decode":
+            wanted = self.generate(runner, weights, ids, 4, mode)
+            for size in all_bytes, all_bytes - 1, decode_bytes:
+                with self.subTest(mode=mode, size=size):
+                    found = self.generate(runner, weights, ids, 4, mode,
+                                          str(size))
+                    self.assertEqual(found, wanted)
+        done = run("qemu-hexagon", runner, weights, self.path("ids"),
+                   self.path("logits"), "1", "decode", str(decode_bytes - 1),
+                   code=1)
+        self.assertIn("the VTCM is not aligned or smaller than a decode step's "
+                      "scratch", done.stderr)
+
     def test_device_sources(self):
         """The application's side, the DSP's and the CPU to fall back to, in one
         process of this machine: the DSP's has a program for this machine."""
@@ -258,6 +286,19 @@ class HexagonTest(unittest.TestCase):
         self.assertEqual(npu[2], npu[3])
         self.assertEqual(npu[4], "-2")  # a token out of range
         self.assertEqual(run(program, "-", cpu_weights).stdout.split(), fallback)
+        # VTCM for all steps, for decode's (one of the four reads), and too
+        # little of it; always given back.
+        with open(os.path.join(here, "npu.json")) as file:
+            sizes = json.load(file)["sizes"]
+        for size, report in ((sizes["arena_bytes"], "had 4, used 3, kept 0"),
+                             (sizes["decode_arena_bytes"], "had 4, used 1, kept 0"),
+                             (sizes["decode_arena_bytes"] - 1, "")):
+            done = run("env", f"LFM_TEST_VTCM={size}", program, npu_weights,
+                       cpu_weights)
+            with self.subTest(size=size):
+                self.assertEqual(done.stdout.split(), npu)
+                self.assertEqual(done.stderr.strip(),
+                                 report and "vtcm: " + report)
         self.assertIn("the NPU cannot be used: error 6",
                       run(program, "missing", "-", code=1).stderr)
 

@@ -20,7 +20,9 @@ typedef enum lfm_npu_status {
   LFM_NPU_FULL = 3,    /* the context holds max_context tokens */
   LFM_NPU_TOKEN = 4,   /* an id outside the vocabulary, or no tokens */
   LFM_NPU_MEMORY = 5,  /* no memory, or not aligned to LFM_NPU_ALIGNMENT */
-  LFM_NPU_FILE = 6     /* the weights file cannot be read */
+  LFM_NPU_FILE = 6,    /* the weights file cannot be read */
+  LFM_NPU_VTCM = 7     /* VTCM that holds no decode step's scratch, or is not
+                          aligned to LFM_NPU_ALIGNMENT */
 } lfm_npu_status;
 
 /* What `status` means, lower case, without a full stop. */
@@ -35,6 +37,7 @@ typedef struct lfm_npu {
   const lfm_program *program;
   const uint8_t *weights;
   uint8_t *state, *arena;
+  uint8_t *decode_arena, *prefill_arena; /* each `arena` or the VTCM */
   float *hidden; /* rows of a prefill step */
   int32_t pos;   /* tokens so far */
 } lfm_npu;
@@ -50,6 +53,14 @@ uint64_t lfm_npu_session_bytes(const lfm_program *program);
  * lfm_npu_session_bytes; both outlive the session. */
 lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
                             const uint8_t *weights, void *memory);
+
+/* Lets steps keep their scratch in `vtcm`, `bytes` of memory beside the vector
+ * units, until the next call: all steps where `bytes` are at least the
+ * program's arena_bytes, else only decode's (decode_arena_bytes). Null: in the
+ * session's memory again, where it also is after lfm_npu_open. Scratch lives no
+ * longer than lfm_npu_read, so that VTCM can be had and given back around each.
+ * Fails with LFM_NPU_VTCM and changes nothing. */
+lfm_npu_status lfm_npu_use_vtcm(lfm_npu *npu, void *vtcm, uint64_t bytes);
 
 /* Forgets all tokens. */
 void lfm_npu_reset(lfm_npu *npu);

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LFM_PROGRAM_ABI 4
+#define LFM_PROGRAM_ABI 5
 
 /* Arguments of one step. Pointers are aligned to 64 bytes (HVX: 128). */
 typedef struct lfm_args {
@@ -155,6 +155,8 @@ struct lfm_program {
    * that the processor runs, or else this program, which needs least. */
   const lfm_program *const *levels;
   int32_t level_count;
+  uint64_t decode_arena_bytes; /* of the arena, from its start, that decode
+                                  uses */
 };
 
 #ifdef __cplusplus
