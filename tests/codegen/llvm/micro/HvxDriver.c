@@ -7,7 +7,8 @@
  */
 #include "runtime/hexagon/Linux.h"
 
-enum { MOST = 7, ALIGNMENT = 128 };
+/* LIMIT: attention's positions, behind its buffers. */
+enum { MOST = 9, ALIGNMENT = 128, LIMIT = 50 };
 
 /* halide_buffer_t as far as kernels read it. */
 typedef struct {
@@ -19,7 +20,7 @@ typedef struct {
 
 int lfmc_test_kernel(const buffer *, const buffer *, const buffer *,
                      const buffer *, const buffer *, const buffer *,
-                     const buffer *);
+                     const buffer *, const buffer *, const buffer *, int32_t);
 
 static int run(char **argv) {
   static buffer buffers[MOST];
@@ -38,7 +39,8 @@ static int run(char **argv) {
       return 4;
   }
   if (lfmc_test_kernel(&buffers[0], &buffers[1], &buffers[2], &buffers[3],
-                       &buffers[4], &buffers[5], &buffers[6]))
+                       &buffers[4], &buffers[5], &buffers[6], &buffers[7],
+                       &buffers[8], LIMIT))
     return 5;
   return lfm_linux_write(out, buffers[count - 1].host, (size_t)bytes) == bytes
              ? 0

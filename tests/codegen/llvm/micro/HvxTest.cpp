@@ -5,6 +5,7 @@
 #include "tests/codegen/halide/Assembly.h"
 #include "tests/codegen/halide/QuantizedFixture.h"
 
+#include "codegen/llvm/Emit.h"
 #include "codegen/llvm/micro/Micro.h"
 
 #include <cmath>
@@ -40,9 +41,9 @@ struct HvxCase {
   double tolerance = 1e-6;
 };
 
-class Hvx : public testing::TestWithParam<HvxCase> {
+/// Runs kernels under qemu-hexagon (v66).
+class HvxRun : public testing::Test {
 protected:
-  const HvxCase c = GetParam();
   const std::string base = std::filesystem::path(testing::TempDir()) /
                            ("lfmc_hvx_" + std::to_string(getpid()));
   std::vector<std::string> files;
@@ -56,14 +57,12 @@ protected:
       std::filesystem::remove(name);
   }
 
-  /// The output's floats.
-  std::vector<float> run(const MicroKernel &kernel,
-                         const std::vector<std::string> &buffers) {
+  /// The floats of the last buffer; `emit(path)` writes the kernel's object.
+  template <typename EmitTo>
+  std::vector<float> run(EmitTo emit, const std::vector<std::string> &buffers) {
     const std::string object = file(".o"), program = file(".elf"),
                       in = file(".in"), out = file(".out");
-    EXPECT_EQ(emitMicro(kernel, "lfmc_test_kernel", hexagon("v66"),
-                        Emit::Object, object),
-              "");
+    EXPECT_EQ(emit(object), "");
     std::ofstream stream(in, std::ios::binary);
     for (const std::string &buffer : buffers) {
       const int32_t bytes = int32_t(buffer.size());
@@ -83,6 +82,20 @@ protected:
     std::memcpy(values.data(), bytes.data(), values.size() * 4);
     return values;
   }
+  std::vector<float> run(const MicroKernel &kernel,
+                         const std::vector<std::string> &buffers) {
+    return run(
+        [&](const std::string &object) {
+          return emitMicro(kernel, "lfmc_test_kernel", hexagon("v66"),
+                           Emit::Object, object);
+        },
+        buffers);
+  }
+};
+
+class Hvx : public HvxRun, public testing::WithParamInterface<HvxCase> {
+protected:
+  const HvxCase c = GetParam();
 };
 
 std::string bytesOf(const void *data, size_t bytes) {
@@ -202,6 +215,65 @@ std::vector<HvxCase> cases() {
 }
 INSTANTIATE_TEST_SUITE_P(LinearQ, Hvx, testing::ValuesIn(cases()));
 
+/// A kernel of floats and how many each of its buffers holds.
+struct FloatCase {
+  MicroKernel kernel;
+  std::vector<int> sizes;
+};
+std::vector<FloatCase> floatCases() {
+  return {
+      {{"swiglu", {{"width", 256}}, {}}, {256, 256, 256}},
+      {{"rms_norm", {{"width", 256}}, {{"eps", 1e-5}}}, {256, 256, 256}},
+      {{"rope", {{"dim", 64}, {"heads", 4}}, {}}, {256, 64, 256}},
+      {{"short_conv", {{"channels", 128}, {"taps", 3}}, {}},
+       {128, 128, 128, 384, 256, 128}},
+      {{"attention_finish", {{"dim", 64}, {"group", 4}}, {}}, {4, 256, 256}},
+      {{"attention_block",
+        {{"dim", 64}, {"group", 4}, {"block", 64}, {"lanes", 32}},
+        {{"scale", 0.125}}},
+       {256, 4096, 4096, 4, 4, 256, 4, 4, 256}}};
+}
+
+// No emulator runs floats of HVX, but the vectors that are made of Halide's
+// slices for them (Widen.h) run as scalars on v66.
+TEST_F(HvxRun, WidenedKernelsAgree) {
+  for (const FloatCase &c : floatCases()) {
+    SCOPED_TRACE(c.kernel.family);
+    Random random;
+    std::vector<std::string> buffers;
+    for (int size : c.sizes) {
+      std::vector<float> values(size);
+      for (float &value : values)
+        value = random() + 1.5f; // sums of attention are positive
+      buffers.push_back(bytesOf(values.data(), values.size() * 4));
+    }
+    const std::vector<float> wanted = run(c.kernel, buffers);
+    const std::vector<float> found = run(
+        [&](const std::string &object) {
+          llvm::LLVMContext context;
+          auto module = llvm::cantFail(halideModule(
+              c.kernel, "lfmc_test_kernel", hexagon("v73"), context));
+          auto bytes = llvm::cantFail(
+              emitLlvm(*module, hexagon("v66"), EmitKind::Object));
+          std::ofstream(object, std::ios::binary)
+              .write(bytes.data(), std::streamsize(bytes.size()));
+          return std::string();
+        },
+        buffers);
+    ASSERT_EQ(found.size(), wanted.size());
+    ASSERT_EQ(found.size(), size_t(c.sizes.back()));
+    float largest = 0, worst = 0;
+    for (size_t i = 0; i < found.size(); ++i) {
+      largest = std::max(largest, std::abs(wanted[i]));
+      worst = std::max(worst, std::abs(found[i] - wanted[i]));
+    }
+    EXPECT_GT(largest, 0.1f);
+    EXPECT_LT(worst, 2e-6f * largest);
+    std::printf("%s: largest error %.2g of the largest\n",
+                c.kernel.family.c_str(), worst / largest);
+  }
+}
+
 /// Packets and vrmpy of the innermost hardware loop with vrmpy.
 struct Loop {
   int packets = 0, products = 0;
@@ -245,12 +317,32 @@ TEST(HvxInstructions, ProductsFillPackets) {
       EXPECT_EQ(loop.products, 16 * tokens);
       EXPECT_GE(loop.products, least * loop.packets) << tokens << ", k " << k;
     }
-    // A loop of vectors where there are floats in them.
-    const std::string norm =
-        text({"rms_norm", {{"width", 256}}, {{"eps", 1e-5}}}, version);
-    EXPECT_EQ(norm.find("qf32") != std::string::npos,
-              std::string(version) != "v66");
   }
+}
+
+TEST(HvxInstructions, FloatsAreInVectors) {
+  for (const char *version : {"v66", "v68", "v69", "v73", "v75", "v79", "v81"})
+    for (const FloatCase &c : floatCases()) {
+      SCOPED_TRACE(c.kernel.family + " " + version);
+      const std::string assembly = text(c.kernel, version);
+      auto occurs = [&](const char *pattern) {
+        const std::regex regex(pattern);
+        return std::distance(
+            std::sregex_iterator(assembly.begin(), assembly.end(), regex),
+            std::sregex_iterator());
+      };
+      const auto scalar = occurs("= sf(add|sub|mpy|min|max)|= sfmpy");
+      if (version == std::string("v66")) {
+        EXPECT_EQ(occurs("qf32"), 0);
+        EXPECT_GT(scalar, 0);
+        continue;
+      }
+      EXPECT_GT(occurs("qf32"), 10);
+      // What is one a row or a head: the norm's root, maxima and sums.
+      const bool whole =
+          c.kernel.family != "rms_norm" && c.kernel.family != "attention_block";
+      EXPECT_LE(scalar, whole ? 0 : c.kernel.family == "rms_norm" ? 45 : 240);
+    }
 }
 
 } // namespace
