@@ -12,9 +12,7 @@
 // product's upper half is shifted right by what the scale's exponent lies below
 // the largest of the row, which a first pass over the scales finds, and added
 // up in 32 bits. One unit of them is 2^-24 or less of the largest possible sum.
-//
-// Codes of q8 are stored raised (QuantizedLayout.h): unsigned, as vrmpy wants
-// them, and with scales that have no sign.
+// Codes of q8 are stored raised (QuantizedLayout.h), unsigned for vrmpy.
 //
 // Multiplications of words take both multipliers, vrmpy takes one, a packet has
 // one load: a block's products are written amid the scaling of the block
@@ -80,7 +78,6 @@ private:
   void finish(Value *panel, int64_t token);
   Value *toFloat(Value *sum, Value *exponent);
   void finishRow(Value *panel, Value *row, Value *memory, int64_t token);
-
   Value *load(Type *type, Value *pointer, int64_t align) {
     return b.CreateAlignedLoad(type, pointer, Align(align));
   }
@@ -126,8 +123,7 @@ private:
 /// Of each vector of rows: mantissas in the upper half of words, how far sums
 /// are shifted to the right in the lower.
 Values HvxTile::parts(Value *scales) {
-  // Where an exponent is below the least, the mantissa is wrong and all of it
-  // is shifted out.
+  // Below the least exponent mantissas are wrong, and all shifted out.
   Value *exponent = b.CreateBinaryIntrinsic(
       Intrinsic::umax, exponents(scales), load(halves, rowLeast, vectorBytes));
   Value *size =
@@ -150,16 +146,15 @@ Values HvxTile::parts(Value *scales) {
 /// Codes of four columns as unsigned bytes.
 Value *HvxTile::codes(Value *low, Value *top, int group, int64_t vector) {
   const int64_t step = layout.rows * 4, first = vector * vectorBytes;
-  const int64_t align = std::gcd(alignment, vectorBytes);
   auto bits = [&](Value *pointer, int64_t at, int shift, int mask) {
-    Value *value = load(bytes, w.at(pointer, at), align);
+    Value *value = load(bytes, w.at(pointer, at), alignment);
     if (shift)
       value = b.CreateBitCast(
           b.CreateLShr(b.CreateBitCast(value, halves), half(shift)), bytes);
     return b.CreateAnd(value, w.all(bytes, mask));
   };
   if (layout.isQ8())
-    return load(bytes, w.at(low, group * step + first), align);
+    return load(bytes, w.at(low, group * step + first), alignment);
   Value *value = bits(low, group / 2 * step + first, group % 2 * 4, 15);
   if (!layout.isQ6())
     return value;
@@ -376,13 +371,12 @@ void HvxTile::finish(Value *panel, int64_t token) {
 /// Adds bias and residual or applies swiglu, in scalar floats.
 void HvxTile::finishRow(Value *panel, Value *row, Value *memory,
                         int64_t token) {
-  Type *f32 = w.f32();
   auto result = [&](Value *row) {
-    Value *value = load(f32, w.at(memory, row, 4), 4);
+    Value *value = load(w.f32(), w.at(memory, row, 4), 4);
     if (!shape.bias)
       return value;
     Value *bias = w.at(w.at(q.bias, panel, int64_t(layout.rows) * 4), row, 4);
-    return b.CreateFAdd(value, load(f32, bias, 4));
+    return b.CreateFAdd(value, load(w.f32(), bias, 4));
   };
   auto column = [&](Value *pointer, int64_t stride) {
     Value *tile =
@@ -394,7 +388,8 @@ void HvxTile::finishRow(Value *panel, Value *row, Value *memory,
     value = b.CreateFMul(silu(w, value),
                          result(b.CreateAdd(row, w.index(shape.out))));
   else if (shape.residual)
-    value = b.CreateFAdd(load(f32, column(q.res, shape.resStride), 4), value);
+    value =
+        b.CreateFAdd(load(w.f32(), column(q.res, shape.resStride), 4), value);
   b.CreateAlignedStore(value, column(q.y, shape.yStride), Align(4));
 }
 
