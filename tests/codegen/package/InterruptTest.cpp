@@ -178,13 +178,15 @@ TEST_F(Interrupt, RemovesFromTheThreadThatHoldsNoLock) {
 }
 
 TEST_F(Interrupt, StaysUnderNohup) {
-  auto write = [] {
-    signal(SIGHUP, SIG_IGN);
-    leaveOnInterrupts();
-    usleep(30000);
-  };
-  EXPECT_EQ(interrupt(SIGHUP, 15000, write), 7);
-  EXPECT_EQ(interrupt(SIGHUP, 100, [] { usleep(1000000); }), 128 + SIGHUP);
+  signal(SIGHUP, SIG_IGN); // the child inherits it
+  EXPECT_EQ(interrupt(SIGHUP, 1000, [] { usleep(30000); }), 7);
+  signal(SIGHUP, SIG_DFL);
+  EXPECT_EQ(interrupt(SIGHUP, 1000,
+                      [] {
+                        for (;;)
+                          pause();
+                      }),
+            128 + SIGHUP);
 }
 
 } // namespace
