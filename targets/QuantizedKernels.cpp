@@ -164,9 +164,8 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
             usedByMany);
   if (wide) // as many sums as the registers hold
     space.add("many.wide_tokens",
-              target.vectorRegisters >= 32
-                  ? std::vector<int64_t>{6, 8, 10, 12, 13}
-                  : std::vector<int64_t>{3, 4, 5, 6},
+              target.vectorRegisters >= 32 ? std::vector<int64_t>{6, 8, 10, 12}
+                                           : std::vector<int64_t>{3, 4, 5, 6},
               target.vectorRegisters >= 32 ? 12 : 6, usedByMany);
   space.add("many.prefetch", unlessWide({0, 2048, 8192}), 8192, usedByMany);
   space.allowed = [=](const Choice &c) {

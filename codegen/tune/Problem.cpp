@@ -21,12 +21,21 @@ struct Fixed : Tuner {
   Choice choose(const Space &) const override { return choice; }
 };
 
-/// Whether the kernel reads four tokens together
-/// (codegen/llvm/micro/ArmTile.h).
-bool inQuads(const Kernel &kernel) {
-  return llvm::any_of(kernel.params, [](const mlir::NamedAttribute &param) {
-    return param.getName() == "quads";
-  });
+/// How the kernel reads `tokens` rows (codegen/llvm/micro/ArmTile.h,
+/// WideTile.cpp).
+RowForm formOf(const Kernel &kernel, int64_t tokens) {
+  auto parameter = [&](StringRef name) -> int64_t {
+    for (const mlir::NamedAttribute &param : kernel.params)
+      if (param.getName() == name)
+        return mlir::cast<mlir::IntegerAttr>(param.getValue()).getInt();
+    return 0;
+  };
+  RowForm form;
+  if (parameter("quads"))
+    form.together = 4;
+  if (parameter("group") && tokens >= parameter("wide_from"))
+    form.shared = parameter("group");
+  return form;
 }
 
 /// Keeps the space that it is asked about.
@@ -195,7 +204,7 @@ int64_t Problem::tokens(Phase phase, const MeasureOptions &options) {
     return 1;
   if (std::holds_alternative<AttentionShape>(shape))
     return std::min(options.tokens, positions);
-  if (!inQuads(kernel(phase, parameters.preset())))
+  if (formOf(kernel(phase, parameters.preset()), options.tokens).together == 1)
     return options.tokens;
   return std::max<int64_t>(4, options.tokens / 4 * 4); // whole ones
 }
@@ -209,7 +218,7 @@ std::vector<uint8_t> Problem::job(Phase phase, const Choice &choice,
     return attentionJob(*attention, kernels, count,
                         phase == Phase::One ? tunedPositions - 1 : 0, options);
   return measuringJob(std::get<LinearShape>(shape), kernels, count,
-                      inQuads(kernels[0]), options);
+                      formOf(kernels[0], count), options);
 }
 
 } // namespace lfmc::tune

@@ -19,7 +19,7 @@ constexpr int64_t distinctRows = 13;
 
 class DataBuilder {
 public:
-  DataBuilder(const LinearShape &linear, int64_t tokens, bool quads,
+  DataBuilder(const LinearShape &linear, int64_t tokens, RowForm form,
               const Kernel (&kernels)[2]);
   std::vector<uint8_t> build(const MeasureOptions &options);
 
@@ -32,8 +32,8 @@ private:
 
   const LinearShape &linear;
   const int64_t tokens;
-  const int64_t together; ///< tokens that lie together in x
-  const int64_t rows;     ///< distinct tokens of x
+  const RowForm form;
+  const int64_t rows; ///< distinct tokens of x
   const Kernel (&kernels)[2];
   Xoshiro256 random{42};
   pack::Blocks blocks;
@@ -47,10 +47,10 @@ private:
   double largest = 0;            ///< sum of the sizes of an output's terms
 };
 
-DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens, bool quads,
-                         const Kernel (&kernels)[2])
-    : linear(linear), tokens(tokens), together(quads ? 4 : 1),
-      rows(std::min(tokens, distinctRows * together)), kernels(kernels) {
+DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens,
+                         RowForm form, const Kernel (&kernels)[2])
+    : linear(linear), tokens(tokens), form(form),
+      rows(std::min(tokens, distinctRows * form.together)), kernels(kernels) {
   mlir::MLIRContext *context = kernels[0].chunks.getContext();
   blocks = pack::blocksOf(
       lfm2::StoredAttr::get(context, linear.kind, linear.block, {}));
@@ -75,14 +75,15 @@ void DataBuilder::makeRows() {
       continue;
     }
     std::vector<int8_t> codes(k);
+    // Room for one of 32 columns, however many share them.
     std::vector<float> scales(k / 32);
     std::vector<int32_t> sums(k / 32);
     for (float &scale : scales)
       scale = (1.5f + uniform()) / 254;
     for (int64_t i = 0; i < k; ++i) {
       codes[i] = int8_t(int(random() % 255) - 127);
-      sums[i / 32] += codes[i];
-      xValues.push_back(codes[i] * scales[i / 32]);
+      sums[i / form.shared] += codes[i];
+      xValues.push_back(codes[i] * scales[i / form.shared]);
     }
     auto add = [&](const void *data, size_t bytes) {
       auto *begin = static_cast<const uint8_t *>(data);
@@ -96,7 +97,7 @@ void DataBuilder::makeRows() {
     x.resize(xValues.size() * 4);
     std::memcpy(x.data(), xValues.data(), x.size());
   }
-  if (together > 1)
+  if (form.together > 1)
     x = toQuads(x, k);
 }
 
@@ -170,8 +171,11 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
   makeRows();
   makeUnit(0);
   makeUnit(1);
-  // f32 sums of k terms; with swiglu a product of two of them.
-  JobFile file(options, tokens, largest * 4e-6 * (linear.swiglu ? 4 : 1));
+  // f32 sums of k terms; with swiglu a product of two of them. Rewritten
+  // weights are off by up to 1/30 of a step of 4 bits, at random.
+  const double error =
+      form.shared > 32 ? 0.03 / std::sqrt(double(linear.k)) : 4e-6;
+  JobFile file(options, tokens, largest * error * (linear.swiglu ? 4 : 1));
   const uint64_t xAt = file.append(x), yAt = file.append(expected);
   std::vector<float> biases = bias[0];
   biases.insert(biases.end(), bias[1].begin(), bias[1].end());
@@ -184,8 +188,8 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
     kernel.chunks = chunks.getFixed();
     if (chunks.getTokens())
       kernel.chunks *= (tokens + chunks.getTokens() - 1) / chunks.getTokens();
-    const int64_t groups = rows / together;
-    file.add(i, {LFM_OPERAND_ROWS, uint32_t(groups), uint64_t(together),
+    const int64_t groups = rows / form.together;
+    file.add(i, {LFM_OPERAND_ROWS, uint32_t(groups), uint64_t(form.together),
                  x.size() / groups, 0, xAt});
     if (i == 1 && layout == kernels[0].layout) {
       file.add(i, file.job.kernel[0].operand[1]);
@@ -209,8 +213,8 @@ std::vector<uint8_t> DataBuilder::build(const MeasureOptions &options) {
 
 std::vector<uint8_t> measuringJob(const LinearShape &linear,
                                   const Kernel (&kernels)[2], int64_t tokens,
-                                  bool quads, const MeasureOptions &options) {
-  return DataBuilder(linear, tokens, quads, kernels).build(options);
+                                  RowForm form, const MeasureOptions &options) {
+  return DataBuilder(linear, tokens, form, kernels).build(options);
 }
 
 } // namespace lfmc::tune

@@ -8,13 +8,18 @@
 
 namespace lfmc::tune {
 
+/// How a kernel reads quantized rows.
+struct RowForm {
+  int64_t together = 1; ///< tokens that lie together: 4 are a quad
+  int64_t shared = 32;  ///< columns that share a scale; more: in weights, too
+};
+
 /// The job file (measure/job.h) for two kernels of one linear, each with its
 /// layout of the weight; the values are the same on every machine. Of a
-/// weight, two units of rows are made and reused (job.h). `quads`: the kernels
-/// read four tokens together; `tokens` is then a multiple of four.
+/// weight, two units of rows are made and reused (job.h).
 std::vector<uint8_t> measuringJob(const LinearShape &linear,
                                   const Kernel (&kernels)[2], int64_t tokens,
-                                  bool quads, const MeasureOptions &options);
+                                  RowForm form, const MeasureOptions &options);
 
 /// The same for two kernels of one attention: `tokens` queries behind
 /// `position` others, in caches of Problem::positions positions. The caches

@@ -237,6 +237,33 @@ TEST_F(Tune, TakesAPackageForItsCheckpoint) {
       << broken.err;
 }
 
+// Steps of many tokens take rows of wider scales (codegen/llvm/micro/WideTile):
+// the data must be of that form, and what wide tiles compute near enough.
+TEST_F(Tune, MeasuresProductsOfRewrittenWeights) {
+  if (shell("grep -q avx_vnni /proc/cpuinfo").code != 0)
+    GTEST_SKIP() << "NOT TESTED: this machine does not run x86-64-v3-vnni";
+  const std::string db = place("wide.sqlite").string();
+  Outcome tuned =
+      runLfmc("tune " LFMC_EXAMPLES "/lfm2-small-dense"
+              " --target x86-64-v3-vnni --quant q4 --calibrate none --seconds "
+              "0.02 --tokens 40 --budget 60s --most 2 --database " +
+              db);
+  ASSERT_EQ(tuned.code, 0) << tuned.err;
+  const std::string trace = place("wide.jsonl").string();
+  ASSERT_EQ(
+      runLfmc("tune --database " + db + " --export-measurements " + trace).code,
+      0);
+  size_t wide = 0;
+  std::istringstream in(readFile(trace));
+  for (std::string line; std::getline(in, line);) {
+    const Json found = Json::parse(line);
+    EXPECT_NE(found["status"], "wrong") << line;
+    wide += found["phase"] == "many" && found["status"] == "measured" &&
+            found["choice"].contains("many.wide_tokens");
+  }
+  EXPECT_GT(wide, 0u);
+}
+
 TEST_F(Tune, StopsAtCtrlCAndKeepsWhatItFound) {
   const std::string db = place("stopped.sqlite").string();
   Outcome stopped = shell(
