@@ -62,25 +62,31 @@ bool inQuads(Value x, const Target &target) {
 constexpr int64_t wideFrom = 32;
 
 /// Columns that share a scale in the products of prompts, for which the weight
-/// is rewritten (codegen/llvm/micro/WidePanel.cpp), if rows of such scales are
-/// given; 0: never. q4 only: other formats are chosen for their precision.
+/// is rewritten (codegen/llvm/micro/WidePanel.cpp, ArmWide.cpp), if rows of
+/// such scales are given; 0: never. q4 only: other formats are chosen for their
+/// precision.
 int64_t wideGroup(lfm2::LinearOp linear, const Target &target) {
   auto type = cast<RankedTensorType>(linear.getWeight().getType());
   const int64_t n = type.getDimSize(0), k = type.getDimSize(1);
   lfm2::StoredAttr weight = stored(linear.getWeight());
-  if (!(target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE)) ||
-      (target.cpuFeatures & LFM_CPU_AMX_INT8) || !weight ||
-      weight.getKind() != lfm2::StoredKind::Q4 || n % target.vectorLanes)
+  const uint32_t able =
+      LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE | LFM_CPU_ARM_I8MM;
+  if (!(target.cpuFeatures & able) || (target.cpuFeatures & LFM_CPU_AMX_INT8) ||
+      !weight || weight.getKind() != lfm2::StoredKind::Q4 ||
+      n % target.vectorLanes)
     return 0;
   return k % 256 == 0 ? 256 : k % 128 == 0 ? 128 : 0;
 }
 
-/// The group of the quantized rows `x` of a prompt: all readers must want it.
+/// The group of the quantized rows `x` of a prompt: all readers must want it,
+/// and on Arm take quads.
 int64_t groupOf(Value x, const Target &target) {
   if (cast<RankedTensorType>(x.getType()).getDimSize(0) == 1)
     return 0;
   if (auto call = x.getDefiningOp<kernel::CallOp>()) // rewritten already
     return parameterOf(call, "group");
+  if (target.isArm64() && !inQuads(x, target))
+    return 0;
   int64_t group = 0;
   for (Operation *user : x.getUsers()) {
     auto linear = dyn_cast<lfm2::LinearOp>(user);
@@ -146,7 +152,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
             usedByOne);
   // Where weights are rewritten, the rest is for short steps only.
-  const bool wide = wideGroup(linear, target);
+  const bool wide = target.isX86() && wideGroup(linear, target);
   auto unlessWide = [&](std::vector<int64_t> values) {
     return wide ? std::vector<int64_t>() : values;
   };
@@ -261,8 +267,9 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     params.add("quads", int64_t(1));
   if (int64_t group = groupOf(linear.getX(), target)) {
     params.add("group", group).add("wide_from", wideFrom);
-    params.add("wide_tokens", choice["many.wide_tokens"]);
-    params.add("wide_columns", wideColumns(k, group, swiglu));
+    if (target.isX86())
+      params.add("wide_tokens", choice["many.wide_tokens"])
+          .add("wide_columns", wideColumns(k, group, swiglu));
   }
   params.add("tokens", tokens).add("k_block", k);
   params.add("token_block", block).add("per_chunk", perChunk);

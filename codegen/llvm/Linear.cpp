@@ -14,13 +14,36 @@ using namespace mlir;
 
 namespace lfmc {
 
-/// Sizes of token tiles on rewritten weights, largest first.
-static SmallVector<int64_t> wideSizes(int64_t most) {
-  SmallVector<int64_t> sizes = {most};
+/// Rewrites a panel, slice by slice, and calls tile(first token, tokens, first
+/// column, columns, rewritten slice) for all tokens.
+static void
+rewritten(MacroBuilder &m, const LinearCall &call, const DeclParams &params,
+          Value panel, Value n,
+          function_ref<void(Value, int64_t, int64_t, int64_t, Value)> tile) {
+  const int64_t k = call.k, most = params["wide_columns"];
+  const int64_t tokens = params["wide_tokens"];
+  SmallVector<int64_t> sizes = {tokens};
   for (int64_t size : {8, 4, 2, 1})
-    if (size < most)
+    if (size < tokens)
       sizes.push_back(size);
-  return sizes;
+  const int64_t columnBytes = call.panelBytes() / k;
+  Value wide = m.stack(call.wideBytes(most));
+  for (int64_t k0 = 0; k0 < k; k0 += most) {
+    const int64_t count = std::min(most, k - k0), rest = k - k0 - count;
+    call.widen(m, panel, k0, count, wide);
+    // What is rewritten next, maybe of the next panel, is asked for a little
+    // with every tile: all at once would have to wait for the memory.
+    const int64_t bytes = columnBytes * std::min(most, rest ? rest : k);
+    const int64_t piece = std::min(bytes, int64_t(768));
+    Value next = m.at(panel, columnBytes * (k0 + count));
+    m.tiles(n, sizes, [&](Value t, int64_t size) {
+      if (size == tokens)
+        m.prefetch(m.at(next, m.min(m.mul(m.div(t, tokens), piece),
+                                    m.i64(bytes - piece))),
+                   piece);
+      tile(t, size, k0, count, wide);
+    });
+  }
 }
 
 void buildLinear(MacroBuilder &m, const DeclParams &params,
@@ -40,8 +63,9 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
   // Columns [k0, k0 + count) of `panels` panels from panel p, `size` tokens
   // from t.
   auto tile = [&](Value p, int64_t panels, Value t, int64_t size, int64_t k0,
-                  int64_t count, Value wide = {}) {
+                  int64_t count, bool grouped = false, Value wide = {}) {
     LinearCall::Operands o;
+    o.grouped = grouped;
     o.wide = wide;
     o.x = m.at(x, t, xBytes);
     o.w = m.at(w, p, call.panelBytes());
@@ -73,54 +97,36 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
     return;
   }
   SmallVector<int64_t> sizes = tileSizes(tokens);
-  auto panels = [&](Value begin, Value count) {
+  auto panels = [&](Value begin, Value count, bool grouped) {
     m.loop(first, last, 1, [&](Value p) {
       for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
         m.tiles(count, sizes, [&](Value t, int64_t size) {
           tile(p, 1, m.add(begin, t), size, k0,
-               std::min(params["k_block"], k - k0));
+               std::min(params["k_block"], k - k0), grouped && size % 4 == 0);
         });
     });
   };
   const int64_t step = params["token_block"];
-  auto asStored = [&] {
+  auto asStored = [&](bool grouped) {
     if (!step)
-      return panels(m.i64(0), args.n);
+      return panels(m.i64(0), args.n, grouped);
     m.loop(m.i64(0), args.n, step, [&](Value begin) {
-      panels(begin, m.min(m.sub(args.n, begin), m.i64(step)));
+      panels(begin, m.min(m.sub(args.n, begin), m.i64(step)), grouped);
     });
   };
   if (!call.group)
-    return asStored();
-  const int64_t from = params["wide_from"], columns = params["wide_columns"];
-  m.ifThen(m.less(args.n, m.i64(from)), asStored);
+    return asStored(false);
+  const int64_t from = params["wide_from"];
+  m.ifThen(m.less(args.n, m.i64(from)), [&] { asStored(false); });
   m.ifThen(m.less(m.i64(from - 1), args.n), [&] {
-    const int64_t tokens = params["wide_tokens"];
-    const SmallVector<int64_t> sizes = wideSizes(tokens);
-    const int64_t columnBytes = call.panelBytes() / k;
-    Value wide = m.stack(call.wideBytes(columns));
-    auto slice = [&](Value p, int64_t k0, int64_t count, int64_t nextCount) {
-      Value from = m.at(w, p, call.panelBytes());
-      call.widen(m, from, k0, count, wide);
-      // What is rewritten next is asked for a little with every tile: all at
-      // once would have to wait for the memory.
-      const int64_t bytes = columnBytes * nextCount;
-      const int64_t piece = std::min(bytes, int64_t(768));
-      Value next = m.at(from, columnBytes * (k0 + count));
-      m.tiles(args.n, sizes, [&](Value t, int64_t size) {
-        if (size == tokens)
-          m.prefetch(m.at(next, m.min(m.mul(m.div(t, tokens), piece),
-                                      m.i64(bytes - piece))),
-                     piece);
-        tile(p, 1, t, size, k0, count, wide);
-      });
-    };
+    if (call.quads) // the microkernel rewrites
+      return asStored(true);
     m.loop(first, last, 1, [&](Value p) {
-      for (int64_t k0 = 0; k0 < k; k0 += columns) {
-        const int64_t rest = k - k0 - columns;
-        slice(p, k0, std::min(columns, k - k0),
-              std::min(columns, rest > 0 ? rest : k));
-      }
+      rewritten(
+          m, call, params, m.at(w, p, call.panelBytes()), args.n,
+          [&](Value t, int64_t size, int64_t k0, int64_t count, Value wide) {
+            tile(p, 1, t, size, k0, count, true, wide);
+          });
     });
   });
 }

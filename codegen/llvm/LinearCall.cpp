@@ -72,10 +72,11 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   if (o.column)
     first = m.add(first, o.column);
   SmallVector<Value> buffers;
-  const int64_t shared = o.wide ? group : 32;
+  const bool grouped = o.wide || o.grouped;
+  const int64_t shared = grouped ? group : 32;
   for (const Part &part : parts(m, o.x, width, first, o.count, shared))
     buffers.push_back(part.address);
-  if (o.wide)
+  if (grouped)
     micro.ints["group"] = group;
   buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() / k * o.k0));
   if (o.bias) {

@@ -61,7 +61,8 @@ public:
     /// Of x: more columns than k's, of which those from `column` count.
     int64_t width = 0;
     mlir::Value column;
-    mlir::Value wide; ///< columns [k0, k0 + count) of w, rewritten, or null
+    mlir::Value wide;     ///< columns [k0, k0 + count) of w, rewritten, or null
+    bool grouped = false; ///< x has scales of `group` columns
   };
   void emit(MacroBuilder &m, const Operands &operands) const;
 

@@ -76,7 +76,8 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
   if (norm)
     micro.doubles["eps"] = params.real("eps");
   const int64_t rowBytes = width + width / 4;
-  auto quantize = [&](Value t, Value row) {
+  // `shared` columns have one scale; 0: as everywhere else.
+  auto quantize = [&](Value t, Value row, int64_t shared) {
     SmallVector<Value> buffers = {
         m.at(args.pointers[0], t, params["x_stride"] * 4)};
     if (norm)
@@ -85,33 +86,41 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
       buffers.push_back(m.at(args.pointers.back(), t, width * 2));
       return m.call(micro, buffers);
     }
+    halide::MicroKernel kernel = micro;
+    if (shared)
+      kernel.ints["group"] = shared;
     buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
-    m.call(micro, buffers);
+    m.call(kernel, buffers);
   };
   auto place = [&](Value t) { return m.at(args.pointers.back(), t, rowBytes); };
-  auto inRows = [&] {
-    overTokens(m, args, 4, [&](Value t) { quantize(t, place(t)); });
+  auto inRows = [&](int64_t shared) {
+    overTokens(m, args, 4, [&](Value t) { quantize(t, place(t), shared); });
   };
-  if (const int64_t group = params["group"]) {
-    const int64_t from = params["wide_from"];
-    m.ifThen(m.less(args.n, m.i64(from)), inRows);
-    micro.ints["group"] = group;
-    return m.ifThen(m.less(m.i64(from - 1), args.n), inRows);
-  }
-  if (!params["quads"])
-    return inRows();
   // Whole quads; what is left stays in rows.
-  Value rows = m.stack(4 * rowBytes);
-  Value first = m.mul(args.chunk, 4);
-  Value last = m.min(m.add(first, m.i64(4)), args.n);
-  m.tiles(m.sub(last, first), {4, 1}, [&](Value done, int64_t size) {
-    Value t = m.add(first, done);
-    if (size == 1)
-      return quantize(t, place(t));
-    for (int64_t i = 0; i < 4; ++i)
-      quantize(m.add(t, m.i64(i)), m.at(rows, i * rowBytes));
-    m.call({"quads", {{"k", width}}, {}}, {rows, place(t)});
-  });
+  auto inQuads = [&](int64_t shared) {
+    halide::MicroKernel quads{"quads", {{"k", width}}, {}};
+    if (shared)
+      quads.ints["group"] = shared;
+    Value rows = m.stack(4 * rowBytes);
+    Value first = m.mul(args.chunk, 4);
+    Value last = m.min(m.add(first, m.i64(4)), args.n);
+    m.tiles(m.sub(last, first), {4, 1}, [&](Value done, int64_t size) {
+      Value t = m.add(first, done);
+      if (size == 1)
+        return quantize(t, place(t), 0);
+      for (int64_t i = 0; i < 4; ++i)
+        quantize(m.add(t, m.i64(i)), m.at(rows, i * rowBytes), shared);
+      m.call(quads, {rows, place(t)});
+    });
+  };
+  auto all = [&](int64_t shared) {
+    return params["quads"] ? inQuads(shared) : inRows(shared);
+  };
+  const int64_t group = params["group"], from = params["wide_from"];
+  if (!group)
+    return all(0);
+  m.ifThen(m.less(args.n, m.i64(from)), [&] { all(0); });
+  m.ifThen(m.less(m.i64(from - 1), args.n), [&] { all(group); });
 }
 
 static void buildBinary(MacroBuilder &m, const DeclParams &params,

@@ -5,7 +5,8 @@
 
 namespace lfmc::tune {
 
-std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k) {
+std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k,
+                             int64_t shared) {
   const int64_t rowBytes = k + k / 4, blockBytes = 160;
   std::vector<uint8_t> quads(rows.size());
   for (size_t at = 0; at < rows.size(); at += size_t(4 * rowBytes))
@@ -21,8 +22,9 @@ std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k) {
         }
         float scale;
         int32_t sum;
-        std::memcpy(&scale, row + k + block * 4, 4);
-        std::memcpy(&sum, row + k + k / 8 + block * 4, 4);
+        const int64_t at = block * 32 / shared * 4;
+        std::memcpy(&scale, row + k + at, 4);
+        std::memcpy(&sum, row + k + k / 8 + at, 4);
         const float scaled = float(sum) * scale;
         std::memcpy(to + 128 + t * 4, &scale, 4);
         std::memcpy(to + 144 + t * 4, &scaled, 4);

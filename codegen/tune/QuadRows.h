@@ -10,7 +10,9 @@ namespace lfmc::tune {
 /// Quantized rows of `k` columns (k codes, k / 32 f32 scales, k / 32 i32 sums
 /// each), a multiple of four of them, as smmla reads them: quads of the same
 /// bytes, in the order of codegen/llvm/micro/ArmTile.h.
-std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k);
+/// `shared` columns have one scale and sum, the first of a row's places.
+std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k,
+                             int64_t shared);
 
 } // namespace lfmc::tune
 

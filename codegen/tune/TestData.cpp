@@ -98,7 +98,7 @@ void DataBuilder::makeRows() {
     std::memcpy(x.data(), xValues.data(), x.size());
   }
   if (form.together > 1)
-    x = toQuads(x, k);
+    x = toQuads(x, k, form.shared);
 }
 
 static float siluOf(double x) { return float(x / (1 + std::exp(-x))); }

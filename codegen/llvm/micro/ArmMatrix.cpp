@@ -18,6 +18,33 @@
 using namespace llvm;
 
 namespace lfmc {
+
+void ArmWeights::clear(Value *memory, int64_t count) {
+  w.loop(count, [&](Value *i) {
+    w.store(Constant::getNullValue(floats()), w.at(memory, i, 16));
+  });
+}
+
+void ArmWeights::finishQuad(Value *sums, Value *quad, Value *panel) {
+  Values two;
+  for (int64_t i = 0; i < layout.rows; ++i)
+    two.push_back(w.load(floats(), w.at(sums, i * 16)));
+  for (int64_t t = 0; t < 4; ++t) {
+    Values parts;
+    for (int64_t v = 0; v < vectors; ++v) {
+      int odd = int(t % 2);
+      parts.push_back(shuffle(two[v * 4 + t / 2], two[v * 4 + 2 + t / 2],
+                              {odd, odd + 2, odd + 4, odd + 6}));
+    }
+    auto token = [&](Value *from, int64_t stride) {
+      return w.at(w.at(from, quad, stride * 16), t * stride * 4);
+    };
+    q.finish(w.join(parts), panel,
+             q.res ? token(q.res, q.shape.resStride) : nullptr,
+             token(q.y, q.shape.yStride));
+  }
+}
+
 namespace {
 
 /// Activation blocks of a segment: with 16 rows 16 KiB of codes.
@@ -36,7 +63,6 @@ private:
   void spread(Value *weights, Value *to);
   std::string assembly() const;
   void quad(Value *x, Value *start, Value *count, Value *sums);
-  void finish(Value *sums, Value *quad, Value *panel);
 
   bool isQ4() const { return layout.offset() == 8; }
 
@@ -224,27 +250,6 @@ void ArmMatrix::quad(Value *x, Value *start, Value *count, Value *sums) {
                 factorMemory, count, sums});
 }
 
-/// Writes y of four tokens.
-void ArmMatrix::finish(Value *sums, Value *quad, Value *panel) {
-  Values two;
-  for (int64_t i = 0; i < layout.rows; ++i)
-    two.push_back(w.load(floats(), w.at(sums, i * 16)));
-  for (int64_t t = 0; t < 4; ++t) {
-    Values parts;
-    for (int64_t v = 0; v < vectors; ++v) {
-      int odd = int(t % 2);
-      parts.push_back(shuffle(two[v * 4 + t / 2], two[v * 4 + 2 + t / 2],
-                              {odd, odd + 2, odd + 4, odd + 6}));
-    }
-    auto token = [&](Value *from, int64_t stride) {
-      return w.at(w.at(from, quad, stride * 16), t * stride * 4);
-    };
-    q.finish(w.join(parts), panel,
-             q.res ? token(q.res, q.shape.resStride) : nullptr,
-             token(q.y, q.shape.yStride));
-  }
-}
-
 void ArmMatrix::build() {
   const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
   prepare();
@@ -252,16 +257,10 @@ void ArmMatrix::build() {
   factorMemory = w.stack(segmentBlocks * factorBytes);
   Value *sums = w.stack(quads * quadBytes);
   if (!layout.hasMinimum()) // between the scales; spread() writes only those
-    w.loop(segmentBlocks * factorBytes / 16, [&](Value *i) {
-      w.store(Constant::getNullValue(floats()), w.at(factorMemory, i, 16));
-    });
+    clear(factorMemory, segmentBlocks * factorBytes / 16);
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
-    w.loop(quads, [&](Value *i) {
-      for (int64_t row = 0; row < layout.rows; ++row)
-        w.store(Constant::getNullValue(floats()),
-                w.at(w.at(sums, i, quadBytes), row * 16));
-    });
+    clear(sums, quads * layout.rows);
     Value *blocks = b.getInt64(q.blocks());
     w.loop(b.getInt64(0), blocks, segmentBlocks, {},
            [&](Value *start, Values none) {
@@ -276,7 +275,7 @@ void ArmMatrix::build() {
              return none;
            });
     w.loop(quads,
-           [&](Value *i) { finish(w.at(sums, i, quadBytes), i, panel); });
+           [&](Value *i) { finishQuad(w.at(sums, i, quadBytes), i, panel); });
   });
 }
 

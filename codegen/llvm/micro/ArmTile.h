@@ -34,6 +34,11 @@ protected:
   llvm::Value *top(llvm::Value *block, llvm::Value *part) {
     return w.at(w.at(block, layout.topStart()), part, q.topBytes());
   }
+  /// Zeros in `count` vectors.
+  void clear(llvm::Value *memory, int64_t count);
+  /// Writes y of quad `quad` in panel `panel`: `sums` are [row pair][token
+  /// pair] of 2 x 2.
+  void finishQuad(llvm::Value *sums, llvm::Value *quad, llvm::Value *panel);
   llvm::Type *bytes() { return w.vector(b.getInt8Ty(), 16); }
   llvm::Type *words() { return w.vector(b.getInt32Ty(), 4); }
   llvm::Type *floats() { return w.vector(w.f32(), 4); }
@@ -60,12 +65,16 @@ private:
 void buildArmDot(LinearQ &kernel);
 /// By smmla; tokens in fours that lie in quads (Quads.cpp).
 void buildArmMatrix(LinearQ &kernel);
+/// The same with one scale for a group of columns; q4.
+void buildArmWide(LinearQ &kernel);
 /// The family `quads`: four quantized rows of k columns to a quad.
-void buildQuads(llvm::Module &module, llvm::StringRef symbol, int64_t k);
+void buildQuads(llvm::Module &module, llvm::StringRef symbol, int64_t k,
+                int64_t group);
 
 /// A quad has the bytes of its four rows. Of each activation block it holds the
 /// codes [pair of tokens][4 steps][2 tokens][8 columns], then the four scales,
-/// then the four sums, each times its scale, in f32. Steps are of columns 0 to
+/// then the four sums, each times its scale, in f32; with a group those of the
+/// group. Steps are of columns 0 to
 /// 3 and 8 to 11, 4 to 7 and 12 to 15, then the same of the last 16: where two
 /// codes of weights are in a byte, they are together so.
 inline constexpr int64_t quadBlockBytes = 160, quadScales = 128, quadSums = 144;

@@ -56,6 +56,9 @@ public:
 
 /// linear_q by dot products of `lanes` rows; any number of tokens.
 void buildDotTile(LinearQ &kernel, int64_t lanes);
+/// Codes of a rewritten weight that make a step of the largest block in its
+/// group; 8 steps stay below 128.
+inline constexpr float wideCodesPerStep = 15;
 /// linear_q with "group": many tokens on panels of wide_panel's.
 void buildWideTile(LinearQ &kernel, int64_t lanes);
 /// Bytes of a group of columns in such a panel.

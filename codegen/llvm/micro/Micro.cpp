@@ -33,6 +33,11 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   const int64_t rows = parameter(kernel, "rows", 0);
   const int64_t tokens = parameter(kernel, "tokens", 1);
   const int64_t tileRows = parameter(kernel, "tile_rows", rows);
+  const bool fours =
+      rows <= 16 && rows % 4 == 0 && tileRows == rows && tokens % 4 == 0 &&
+      (target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0);
+  if (parameter(kernel, "group", 0) && fours)
+    return MicroBackend::ArmWide;
   if (parameter(kernel, "group", 0))
     return hasVnni(target) && rows > 0 && tileRows % target.vectorLanes == 0
                ? MicroBackend::Wide
@@ -48,9 +53,7 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
                ? MicroBackend::Dot
                : MicroBackend::Halide;
   if ((target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0))
-    return rows <= 16 && rows % 4 == 0 && tileRows == rows && tokens % 4 == 0
-               ? MicroBackend::ArmMatrix
-               : MicroBackend::Halide;
+    return fours ? MicroBackend::ArmMatrix : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
     return rows > 0 && rows % 4 == 0 && tileRows == rows ? MicroBackend::ArmDot
                                                          : MicroBackend::Halide;
@@ -66,10 +69,12 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     if (backend == MicroBackend::Quads) {
       halide::Params params(kernel);
       const int k = params.size("k");
+      const int group = params.size("group", halide::activationBlock);
       params.checkAllRead();
-      if (k % halide::activationBlock)
-        params.fail("parameter 'k' must be a multiple of 32");
-      buildQuads(*module, symbol, k);
+      if (group % halide::activationBlock || k % group)
+        params.fail("parameter 'k' must be a multiple of 'group', and that of "
+                    "32");
+      buildQuads(*module, symbol, k, group);
       return module;
     }
     if (backend == MicroBackend::WidePanel) {
@@ -92,6 +97,8 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildArmDot(linear);
     else if (backend == MicroBackend::ArmMatrix)
       buildArmMatrix(linear);
+    else if (backend == MicroBackend::ArmWide)
+      buildArmWide(linear);
     else if (backend == MicroBackend::Wide)
       buildWideTile(linear, target.vectorLanes);
     else if (backend == MicroBackend::Hvx)

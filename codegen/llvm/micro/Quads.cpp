@@ -7,8 +7,8 @@ using namespace llvm;
 
 namespace lfmc {
 
-/// quads(rows, quad), parameter k: columns.
-void buildQuads(Module &module, StringRef symbol, int64_t k) {
+/// quads(rows, quad), parameters k: columns; group: those that share a scale.
+void buildQuads(Module &module, StringRef symbol, int64_t k, int64_t group) {
   MicroWriter w(module, symbol, 2);
   IRBuilder<> &b = w.b;
   const int64_t rowBytes = k + k / 4;
@@ -28,7 +28,8 @@ void buildQuads(Module &module, StringRef symbol, int64_t k) {
                   w.at(to, pair * 64 + half * 32 + odd * 16));
       }
     for (int64_t t = 0; t < 4; ++t) {
-      Value *row = w.at(w.at(from, t * rowBytes + k), block, 4);
+      Value *row = w.at(w.at(from, t * rowBytes + k),
+                        b.CreateUDiv(block, w.index(group / 32)), 4);
       Value *scale = w.load(w.f32(), row);
       Value *sum = w.load(b.getInt32Ty(), w.at(row, k / 8));
       w.store(scale, w.at(to, quadScales + t * 4));

@@ -16,8 +16,6 @@ using namespace llvm;
 namespace lfmc {
 namespace {
 
-constexpr float codesPerStep = 15; // 8 * 15 < 128
-
 class WidePanel {
 public:
   WidePanel(MicroWriter &writer, const halide::QuantizedLayout &layout,
@@ -92,13 +90,13 @@ void WidePanel::group(Value *weights, Value *to, int64_t firstRow) {
         largest ? b.CreateSelect(b.CreateFCmpOGT(size, largest), size, largest)
                 : size;
   }
-  w.store(b.CreateFMul(largest, w.all(floats, 1 / codesPerStep)),
+  w.store(b.CreateFMul(largest, w.all(floats, 1 / wideCodesPerStep)),
           w.at(to, layout.rows * columns + firstRow * 4));
   // In 1/256 of the new unit.
   Value *zero = w.all(floats, 0);
   Value *inverse = b.CreateSelect(
       b.CreateFCmpOGT(largest, zero),
-      b.CreateFDiv(w.all(floats, 256 * codesPerStep), largest), zero);
+      b.CreateFDiv(w.all(floats, 256 * wideCodesPerStep), largest), zero);
   w.loop(columns / layout.block, [&](Value *index) {
     block(w.at(weights, index, layout.blockBytes()),
           w.at(to, index, int64_t(layout.rows) * layout.block), inverse,
