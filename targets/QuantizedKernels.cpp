@@ -73,7 +73,8 @@ int64_t wideGroup(lfm2::LinearOp linear, const Target &target) {
       LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE | LFM_CPU_ARM_I8MM;
   if (!(target.cpuFeatures & able) || (target.cpuFeatures & LFM_CPU_AMX_INT8) ||
       !weight || weight.getKind() != lfm2::StoredKind::Q4 ||
-      n % target.vectorLanes)
+      n % target.vectorLanes ||
+      (weight.getLayout() && weight.getLayout().getRows() % target.vectorLanes))
     return 0;
   return k % 256 == 0 ? 256 : k % 128 == 0 ? 128 : 0;
 }
@@ -180,11 +181,13 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
     // vectors.
     if (quads)
       return rows <= matrixRows && c.at("many.tile_rows") >= rows;
+    const int64_t vectors = std::min(rows, c.at("many.tile_rows")) / lanes;
+    if (wide && c.at("many.wide_tokens") * vectors > target.vectorRegisters)
+      return false;
     // Sums that are far more than the registers only ever lose, but for those
     // that lie in memory.
-    return tiles || c.at("many.tokens") *
-                            std::min(rows, c.at("many.tile_rows")) / lanes <=
-                        target.vectorRegisters * 3 / 2;
+    return tiles ||
+           c.at("many.tokens") * vectors <= target.vectorRegisters * 3 / 2;
   };
   return space;
 }

@@ -22,8 +22,9 @@ namespace lfmc::cli {
 ///                                      if anything is quantized: against the
 ///                                      checkpoint with its weights as they are
 /// A package that is wrong is an error: executor_error above 1e-3 (0.05 with
-/// rounded activations: those between two codes may take either), or logits
-/// that are not finite where the checkpoint's are.
+/// rounded activations: those between two codes may take either),
+/// decode_minus_prefill above half of the largest logit, or logits that are not
+/// finite where the checkpoint's are.
 llvm::Expected<Json> measureFigures(const std::string &directory,
                                     const std::string &checkpoint,
                                     const CompileFlags &flags,
