@@ -188,6 +188,8 @@ Expected<double> Predictor::cycles(const Json &params, const std::string &model,
     kernel.ints["block"] = value("block", 32);
     if (value("quads", 0))
       kernel.ints["quads"] = 1;
+    if (value("group", 0)) // a prompt's: its hot loop has no ends of groups
+      kernel.ints["group"] = value("group", 0);
   } else {
     kernel.ints["x_stride"] = k;
     kernel.ints["y_stride"] = value("rows", 16);

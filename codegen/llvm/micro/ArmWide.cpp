@@ -24,7 +24,9 @@ class ArmWide : ArmWeights {
 public:
   explicit ArmWide(LinearQ &kernel)
       : ArmWeights(kernel), pairs(layout.rows / 2), columns(kernel.shape.group),
-        codeBytes(layout.rows * columns), factorBytes(pairs * 16) {}
+        codeBytes(layout.rows * columns), factorBytes(pairs * 16),
+        segment(std::max<int64_t>(1, segmentColumns / columns)),
+        streamBytes(segment * codeBytes / 2) {}
   void build();
 
 private:
@@ -35,10 +37,11 @@ private:
   void quad(Value *x, Value *start, Value *count, Value *sums);
 
   const int64_t pairs, columns; ///< of rows; of a group
-  /// Of a rewritten group: signed codes [block of 32][row pair][4 steps][2
-  /// rows][8], in the columns' order of quads, and scales [row pair]: of rows
-  /// 2i, 2i, 2i + 1, 2i + 1.
-  const int64_t codeBytes, factorBytes;
+  /// Of a rewritten group: signed codes in the columns' order of quads, of
+  /// steps 0 and 1 in one stream, of 2 and 3 in another, [block of 32][row
+  /// pair][2 steps][2 rows][8] each; and scales [row pair]: of rows 2i, 2i,
+  /// 2i + 1, 2i + 1.
+  const int64_t codeBytes, factorBytes, segment, streamBytes;
   Value *codeMemory = nullptr, *factorMemory = nullptr;
 };
 
@@ -78,8 +81,9 @@ void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
         Value *both = b.CreateBitCast(
             shuffle(packed[0], packed[1], masks[half]), bytes());
         Value *four = w.all(bytes(), 4);
-        Value *to = w.at(codes, sixteen / 2 * layout.rows * 32 +
-                                    (v * 2 + half) * 64 + sixteen % 2 * 32);
+        Value *to =
+            w.at(codes, sixteen / 2 * layout.rows * 16 +
+                            sixteen % 2 * streamBytes + (v * 2 + half) * 32);
         w.store(
             scaled(b.CreateAShr(b.CreateShl(both, four), four), factors, half),
             to);
@@ -114,20 +118,21 @@ void ArmWide::rewrite(Value *weights, Value *codes, Value *factors) {
   }
   w.loop(columns / layout.block, [&](Value *index) {
     block(w.at(weights, index, layout.blockBytes()), inverse,
-          w.at(codes, index, int64_t(layout.rows) * layout.block));
+          w.at(codes, index, int64_t(layout.rows) * layout.block / 2));
   });
 }
 
-/// $0: the quad, $1: codes, $2: factors, $3: groups, at least one, $4: sums,
+/// $0: the quad, $1, $6: codes (the address of one stream would be waited for),
+/// $2: factors, $3: groups, at least one, $4: sums,
 /// $5: blocks left in a group. v16 to v31 are integer sums [row pair][token
-/// pair], v0 to v7 activations, v8 to v15 codes of two row pairs; after a group
-/// v8 and v9 are the tokens' scales, v10 and v11 factors, v12 to v15 sums.
+/// pair], v0 to v7 activations, v8 to v15 codes of four row pairs; after a
+/// group v8 and v9 are the tokens' scales, v10 and v11 factors, v12 to v15
+/// sums.
 std::string ArmWide::assembly() const {
   std::string text;
   auto line = [&](const std::string &instruction) {
     text += instruction + "\n";
   };
-  const int64_t together = std::min<int64_t>(2, pairs);
   line("1:");
   for (int64_t i = 0; i < layout.rows; ++i)
     line(fmt::format("movi v{}.2d, #0", 16 + i));
@@ -137,17 +142,20 @@ std::string ArmWide::assembly() const {
   line("ld1 {v4.16b-v7.16b}, [$0], #64");
   line("subs $5, $5, #1");
   line("add $0, $0, #32");
-  for (int64_t first = 0; first < pairs; first += together) {
-    for (int64_t i = 0; i < together; ++i)
-      line(fmt::format("ld1 {{v{}.16b-v{}.16b}}, [$1], #64", 8 + i * 4,
-                       11 + i * 4));
-    for (int64_t step = 0; step < 4; ++step)
-      for (int64_t i = 0; i < together; ++i)
-        for (int64_t tokens = 0; tokens < 2; ++tokens)
-          line(fmt::format("smmla v{}.4s, v{}.16b, v{}.16b",
-                           16 + (first + i) * 2 + tokens, 8 + i * 4 + step,
-                           tokens * 4 + step));
-  }
+  // Two of four steps: eight sums are waited for in turns.
+  for (int64_t half = 0; half < 2; ++half)
+    for (int64_t first = 0; first < pairs; first += 4) {
+      const int64_t together = std::min<int64_t>(4, pairs - first);
+      for (int64_t i = 0; i < together; i += 2)
+        line(fmt::format("ld1 {{v{}.16b-v{}.16b}}, [${}], #64", 8 + i * 2,
+                         11 + i * 2, half ? 6 : 1));
+      for (int64_t step = 0; step < 2; ++step)
+        for (int64_t i = 0; i < together; ++i)
+          for (int64_t tokens = 0; tokens < 2; ++tokens)
+            line(fmt::format("smmla v{}.4s, v{}.16b, v{}.16b",
+                             16 + (first + i) * 2 + tokens, 8 + i * 2 + step,
+                             tokens * 4 + half * 2 + step));
+    }
   line("b.ne 2b");
   // The scales of the last block are those of the group.
   line("sub $5, $0, #32");
@@ -173,22 +181,22 @@ std::string ArmWide::assembly() const {
 /// `count` groups from `start` of four tokens; their sums wait at `sums`.
 void ArmWide::quad(Value *x, Value *start, Value *count, Value *sums) {
   Type *pointer = b.getPtrTy(), *integer = b.getInt64Ty();
-  std::string constraints = "=&r,=&r,=&r,=&r,=&r,=&r,0,1,2,3,4,~{memory},~{cc}";
+  std::string constraints =
+      "=&r,=&r,=&r,=&r,=&r,=&r,=&r,0,1,2,3,4,6,~{memory},~{cc}";
   for (int i = 0; i < 32; ++i)
     constraints += fmt::format(",~{{v{}}}", i);
-  Type *results =
-      StructType::get(pointer, pointer, pointer, integer, pointer, integer);
+  Type *results = StructType::get(pointer, pointer, pointer, integer, pointer,
+                                  integer, pointer);
   auto *type = FunctionType::get(
-      results, {pointer, pointer, pointer, integer, pointer}, false);
+      results, {pointer, pointer, pointer, integer, pointer, pointer}, false);
   b.CreateCall(InlineAsm::get(type, assembly(), constraints,
                               /*hasSideEffects=*/true),
                {w.at(x, start, columns / 32 * quadBlockBytes), codeMemory,
-                factorMemory, count, sums});
+                factorMemory, count, sums, w.at(codeMemory, streamBytes)});
 }
 
 void ArmWide::build() {
   const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
-  const int64_t segment = std::max<int64_t>(1, segmentColumns / columns);
   codeMemory = w.stack(segment * codeBytes);
   factorMemory = w.stack(segment * factorBytes);
   Value *sums = w.stack(quads * quadBytes);
@@ -202,7 +210,7 @@ void ArmWide::build() {
           Intrinsic::smin, b.CreateSub(groups, start), b.getInt64(segment));
       w.loop(b.getInt64(0), count, 1, {}, [&](Value *i, Values none) {
         rewrite(w.at(first, b.CreateAdd(start, i), groupBytes),
-                w.at(codeMemory, i, codeBytes),
+                w.at(codeMemory, i, codeBytes / 2),
                 w.at(factorMemory, i, factorBytes));
         return none;
       });
