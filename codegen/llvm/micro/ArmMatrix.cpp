@@ -45,6 +45,31 @@ void ArmWeights::finishQuad(Value *sums, Value *quad, Value *panel) {
   }
 }
 
+void ArmWeights::overSegments(
+    int64_t total, int64_t most,
+    function_ref<void(Value *, Value *, Value *)> unpack,
+    function_ref<void(Value *, Value *, Value *, Value *)> quad) {
+  const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
+  Value *sums = w.stack(quads * quadBytes);
+  w.loop(layout.panels, [&](Value *panel) {
+    Value *first = w.at(q.weights, panel, layout.panelBytes());
+    clear(sums, quads * layout.rows);
+    Value *all = b.getInt64(total);
+    w.loop(b.getInt64(0), all, most, {}, [&](Value *start, Values none) {
+      Value *count = b.CreateBinaryIntrinsic(
+          Intrinsic::smin, b.CreateSub(all, start), b.getInt64(most));
+      unpack(first, start, count);
+      w.loop(quads, [&](Value *i) {
+        quad(w.at(q.xq, i, int64_t(q.shape.xStride) * 4), start, count,
+             w.at(sums, i, quadBytes));
+      });
+      return none;
+    });
+    w.loop(quads,
+           [&](Value *i) { finishQuad(w.at(sums, i, quadBytes), i, panel); });
+  });
+}
+
 namespace {
 
 /// Activation blocks of a segment: with 16 rows 16 KiB of codes.
@@ -251,32 +276,19 @@ void ArmMatrix::quad(Value *x, Value *start, Value *count, Value *sums) {
 }
 
 void ArmMatrix::build() {
-  const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
   prepare();
   codeMemory = w.stack(segmentBlocks * codeBytes);
   factorMemory = w.stack(segmentBlocks * factorBytes);
-  Value *sums = w.stack(quads * quadBytes);
   if (!layout.hasMinimum()) // between the scales; spread() writes only those
     clear(factorMemory, segmentBlocks * factorBytes / 16);
-  w.loop(layout.panels, [&](Value *panel) {
-    Value *first = w.at(q.weights, panel, layout.panelBytes());
-    clear(sums, quads * layout.rows);
-    Value *blocks = b.getInt64(q.blocks());
-    w.loop(b.getInt64(0), blocks, segmentBlocks, {},
-           [&](Value *start, Values none) {
-             Value *count = b.CreateBinaryIntrinsic(Intrinsic::smin,
-                                                    b.CreateSub(blocks, start),
-                                                    b.getInt64(segmentBlocks));
-             unpack(first, start, count);
-             w.loop(quads, [&](Value *i) {
-               quad(w.at(q.xq, i, int64_t(q.shape.xStride) * 4), start, count,
-                    w.at(sums, i, quadBytes));
-             });
-             return none;
-           });
-    w.loop(quads,
-           [&](Value *i) { finishQuad(w.at(sums, i, quadBytes), i, panel); });
-  });
+  overSegments(
+      q.blocks(), segmentBlocks,
+      [&](Value *panel, Value *start, Value *count) {
+        unpack(panel, start, count);
+      },
+      [&](Value *x, Value *start, Value *count, Value *sums) {
+        quad(x, start, count, sums);
+      });
 }
 
 } // namespace

@@ -39,6 +39,16 @@ protected:
   /// Writes y of quad `quad` in panel `panel`: `sums` are [row pair][token
   /// pair] of 2 x 2.
   void finishQuad(llvm::Value *sums, llvm::Value *quad, llvm::Value *panel);
+  /// All panels, `most` of `total` pieces of their columns at a time: calls
+  /// unpack(panel, first piece, count) once and then, for every four tokens,
+  /// quad(x, first piece, count, sums); in the end writes y.
+  void overSegments(
+      int64_t total, int64_t most,
+      llvm::function_ref<void(llvm::Value *, llvm::Value *, llvm::Value *)>
+          unpack,
+      llvm::function_ref<void(llvm::Value *, llvm::Value *, llvm::Value *,
+                              llvm::Value *)>
+          quad);
   llvm::Type *bytes() { return w.vector(b.getInt8Ty(), 16); }
   llvm::Type *words() { return w.vector(b.getInt32Ty(), 4); }
   llvm::Type *floats() { return w.vector(w.f32(), 4); }

@@ -196,33 +196,22 @@ void ArmWide::quad(Value *x, Value *start, Value *count, Value *sums) {
 }
 
 void ArmWide::build() {
-  const int64_t quads = q.shape.tokens / 4, quadBytes = layout.rows * 16;
   codeMemory = w.stack(segment * codeBytes);
   factorMemory = w.stack(segment * factorBytes);
-  Value *sums = w.stack(quads * quadBytes);
   const int64_t groupBytes = columns / layout.block * layout.blockBytes();
-  w.loop(layout.panels, [&](Value *panel) {
-    Value *first = w.at(q.weights, panel, layout.panelBytes());
-    clear(sums, quads * layout.rows);
-    Value *groups = b.getInt64(layout.k / columns);
-    w.loop(b.getInt64(0), groups, segment, {}, [&](Value *start, Values none) {
-      Value *count = b.CreateBinaryIntrinsic(
-          Intrinsic::smin, b.CreateSub(groups, start), b.getInt64(segment));
-      w.loop(b.getInt64(0), count, 1, {}, [&](Value *i, Values none) {
-        rewrite(w.at(first, b.CreateAdd(start, i), groupBytes),
-                w.at(codeMemory, i, codeBytes / 2),
-                w.at(factorMemory, i, factorBytes));
-        return none;
+  overSegments(
+      layout.k / columns, segment,
+      [&](Value *panel, Value *start, Value *count) {
+        w.loop(b.getInt64(0), count, 1, {}, [&](Value *i, Values none) {
+          rewrite(w.at(panel, b.CreateAdd(start, i), groupBytes),
+                  w.at(codeMemory, i, codeBytes / 2),
+                  w.at(factorMemory, i, factorBytes));
+          return none;
+        });
+      },
+      [&](Value *x, Value *start, Value *count, Value *sums) {
+        quad(x, start, count, sums);
       });
-      w.loop(quads, [&](Value *i) {
-        quad(w.at(q.xq, i, int64_t(q.shape.xStride) * 4), start, count,
-             w.at(sums, i, quadBytes));
-      });
-      return none;
-    });
-    w.loop(quads,
-           [&](Value *i) { finishQuad(w.at(sums, i, quadBytes), i, panel); });
-  });
 }
 
 } // namespace
