@@ -61,11 +61,9 @@ Value *ArmWide::scaled(Value *codes, Value *factors, int half) {
 void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
   const SmallVector<int> masks[2] = {{0, 4, 1, 5}, {2, 6, 3, 7}};
   for (int64_t v = 0; v < vectors; ++v) {
-    // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
-    Value *ratio = b.CreateFAdd(b.CreateFMul(scales(weights, v), inverse[v]),
-                                w.all(floats(), 12582912.0));
-    Value *factors = b.CreateTrunc(b.CreateBitCast(ratio, words()),
-                                   w.vector(b.getInt16Ty(), 4));
+    Value *factors =
+        b.CreateTrunc(wideFactor(w, scales(weights, v), inverse[v]),
+                      w.vector(b.getInt16Ty(), 4));
     for (int64_t sixteen = 0; sixteen < layout.block / 16; ++sixteen) {
       Value *packed[2];
       for (int64_t i = 0; i < 2; ++i) {
@@ -97,24 +95,16 @@ void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
 void ArmWide::rewrite(Value *weights, Value *codes, Value *factors) {
   Values inverse;
   for (int64_t v = 0; v < vectors; ++v) {
-    Value *largest = nullptr;
-    for (int64_t i = 0; i < columns / layout.block; ++i) {
-      Value *size = b.CreateUnaryIntrinsic(
-          Intrinsic::fabs, scales(w.at(weights, i * layout.blockBytes()), v));
-      largest = largest
-                    ? b.CreateBinaryIntrinsic(Intrinsic::maxnum, size, largest)
-                    : size;
-    }
-    Value *unit = b.CreateFMul(largest, w.all(floats(), 1 / wideCodesPerStep));
+    Values all;
+    for (int64_t i = 0; i < columns / layout.block; ++i)
+      all.push_back(scales(w.at(weights, i * layout.blockBytes()), v));
+    const WideUnit of = wideUnit(w, all);
     for (int half = 0; half < 2; ++half) {
       const int first = half * 2;
-      w.store(shuffle(unit, unit, {first, first, first + 1, first + 1}),
+      w.store(shuffle(of.unit, of.unit, {first, first, first + 1, first + 1}),
               w.at(factors, (v * 2 + half) * 16));
     }
-    Value *zero = w.all(floats(), 0);
-    inverse.push_back(b.CreateSelect(
-        b.CreateFCmpOGT(largest, zero),
-        b.CreateFDiv(w.all(floats(), 256 * wideCodesPerStep), largest), zero));
+    inverse.push_back(of.inverse);
   }
   w.loop(columns / layout.block, [&](Value *index) {
     block(w.at(weights, index, layout.blockBytes()), inverse,

@@ -59,6 +59,20 @@ void buildDotTile(LinearQ &kernel, int64_t lanes);
 /// Codes of a rewritten weight that make a step of the largest block in its
 /// group; 8 steps stay below 128.
 inline constexpr float wideCodesPerStep = 15;
+/// Of rows whose blocks in a group have `scales`: the unit of the rewritten
+/// codes, and 256 over it.
+struct WideUnit {
+  llvm::Value *unit, *inverse;
+};
+WideUnit wideUnit(MicroWriter &w, llvm::ArrayRef<llvm::Value *> scales);
+/// scale * inverse, rounded, in the low 16 bits of 32: what 256 steps of a
+/// block are in that unit.
+llvm::Value *wideFactor(MicroWriter &w, llvm::Value *scale,
+                        llvm::Value *inverse);
+/// Throws halide::ParameterError unless weights can be rewritten: q4, whole
+/// blocks in a group and groups in a row.
+void checkWide(const halide::Params &params,
+               const halide::QuantizedLayout &layout, int64_t group);
 /// linear_q with "group": many tokens on panels of wide_panel's.
 void buildWideTile(LinearQ &kernel, int64_t lanes);
 /// Bytes of a group of columns in such a panel.

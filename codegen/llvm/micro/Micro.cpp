@@ -82,7 +82,8 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
                      target.vectorLanes);
       return module;
     }
-    LinearQ linear{halide::Params(kernel)};
+    const halide::Params params(kernel);
+    LinearQ linear{params};
     const halide::QuantizedLayout &layout = linear.layout;
     if (layout.raised != (layout.isQ8() && backend == MicroBackend::Hvx))
       halide::Params(kernel).fail(layout.raised
@@ -97,9 +98,10 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildArmDot(linear);
     else if (backend == MicroBackend::ArmMatrix)
       buildArmMatrix(linear);
-    else if (backend == MicroBackend::ArmWide)
+    else if (backend == MicroBackend::ArmWide) {
+      checkWide(params, linear.layout, linear.shape.group);
       buildArmWide(linear);
-    else if (backend == MicroBackend::Wide)
+    } else if (backend == MicroBackend::Wide)
       buildWideTile(linear, target.vectorLanes);
     else if (backend == MicroBackend::Hvx)
       buildHvxTile(linear);

@@ -14,6 +14,42 @@
 using namespace llvm;
 
 namespace lfmc {
+
+WideUnit wideUnit(MicroWriter &w, ArrayRef<Value *> scales) {
+  IRBuilder<> &b = w.b;
+  Value *largest = nullptr;
+  for (Value *scale : scales) {
+    Value *size = b.CreateUnaryIntrinsic(Intrinsic::fabs, scale);
+    largest =
+        largest ? b.CreateSelect(b.CreateFCmpOGT(size, largest), size, largest)
+                : size;
+  }
+  Type *type = largest->getType();
+  Value *zero = w.all(type, 0);
+  return {
+      b.CreateFMul(largest, w.all(type, 1 / wideCodesPerStep)),
+      b.CreateSelect(b.CreateFCmpOGT(largest, zero),
+                     b.CreateFDiv(w.all(type, 256 * wideCodesPerStep), largest),
+                     zero)};
+}
+
+Value *wideFactor(MicroWriter &w, Value *scale, Value *inverse) {
+  // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
+  Value *ratio = w.b.CreateFAdd(w.b.CreateFMul(scale, inverse),
+                                w.all(scale->getType(), 12582912.0));
+  return w.b.CreateBitCast(ratio,
+                           scale->getType()->getWithNewType(w.b.getInt32Ty()));
+}
+
+void checkWide(const halide::Params &params,
+               const halide::QuantizedLayout &layout, int64_t group) {
+  if (layout.wtype != 4)
+    params.fail("parameter 'group' wants weights of q4");
+  if (group % layout.block || layout.k % group)
+    params.fail("parameter 'group' must be a multiple of 'block' and divide "
+                "'k'");
+}
+
 namespace {
 
 class WidePanel {
@@ -50,10 +86,7 @@ private:
 
 void WidePanel::block(Value *weights, Value *to, Value *inverse,
                       int64_t firstRow) {
-  // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
-  Value *ratio = b.CreateFAdd(b.CreateFMul(scale(weights, firstRow), inverse),
-                              w.all(floats, 12582912.0));
-  Value *factor = twice(b.CreateBitCast(ratio, integers));
+  Value *factor = twice(wideFactor(w, scale(weights, firstRow), inverse));
   // 128, less the offset of 8 times the factor, and a half.
   Value *start = b.CreateSub(w.all(halves, 0x8080 - 0x10000),
                              b.CreateShl(factor, w.all(halves, 3)));
@@ -81,25 +114,14 @@ void WidePanel::block(Value *weights, Value *to, Value *inverse,
 }
 
 void WidePanel::group(Value *weights, Value *to, int64_t firstRow) {
-  Value *largest = nullptr;
-  for (int64_t i = 0; i < columns / layout.block; ++i) {
-    Value *size = b.CreateUnaryIntrinsic(
-        Intrinsic::fabs,
-        scale(w.at(weights, i * layout.blockBytes()), firstRow));
-    largest =
-        largest ? b.CreateSelect(b.CreateFCmpOGT(size, largest), size, largest)
-                : size;
-  }
-  w.store(b.CreateFMul(largest, w.all(floats, 1 / wideCodesPerStep)),
-          w.at(to, layout.rows * columns + firstRow * 4));
-  // In 1/256 of the new unit.
-  Value *zero = w.all(floats, 0);
-  Value *inverse = b.CreateSelect(
-      b.CreateFCmpOGT(largest, zero),
-      b.CreateFDiv(w.all(floats, 256 * wideCodesPerStep), largest), zero);
+  Values scales;
+  for (int64_t i = 0; i < columns / layout.block; ++i)
+    scales.push_back(scale(w.at(weights, i * layout.blockBytes()), firstRow));
+  const WideUnit unit = wideUnit(w, scales);
+  w.store(unit.unit, w.at(to, layout.rows * columns + firstRow * 4));
   w.loop(columns / layout.block, [&](Value *index) {
     block(w.at(weights, index, layout.blockBytes()),
-          w.at(to, index, int64_t(layout.rows) * layout.block), inverse,
+          w.at(to, index, int64_t(layout.rows) * layout.block), unit.inverse,
           firstRow);
   });
 }
@@ -121,11 +143,7 @@ void buildWidePanel(Module &module, StringRef symbol,
   const halide::QuantizedLayout layout(params, "k", false);
   const int group = params.size("group");
   params.checkAllRead();
-  if (layout.wtype != 4)
-    params.fail("parameter 'wtype' is not q4");
-  if (group % layout.block || layout.k % group)
-    params.fail("parameter 'group' must be a multiple of 'block' and divide "
-                "'k'");
+  checkWide(params, layout, group);
   if (layout.rows % lanes)
     params.fail("parameter 'rows' wants whole vectors");
   MicroWriter writer(module, symbol, 2);

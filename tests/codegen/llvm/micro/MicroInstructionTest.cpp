@@ -55,7 +55,8 @@ TEST(MicroInstructions, WideTilesMultiplyAndLittleElse) {
     // Eight steps of four columns; two vectors share a broadcast. Nothing is
     // spilled: the loop has no other loads but those of the codes.
     EXPECT_EQ(times("vpdpbusd"), 8 * 2 * tokens);
-    EXPECT_LE(count(text, "vpbroadcastd\t[^%]*\\("), 9 * tokens); // and their sums
+    EXPECT_LE(count(text, "vpbroadcastd\t[^%]*\\("),
+              9 * tokens); // and their sums
     EXPECT_EQ(times("vcvtdq2ps"), 2 * tokens);
     EXPECT_EQ(count(text, "vfmadd[0-9]+ps\t.*" + std::string(machine.reg)),
               2 * tokens);
@@ -170,6 +171,46 @@ TEST(MicroErrors, NameFamilyAndParameter) {
                                   "is 48, expected 32, 64 or 128");
   EXPECT_EQ(message("colour", 1), "microkernel 'linear_q': unknown parameter "
                                   "'colour' (value 1)");
+}
+
+TEST(MicroErrors, OfRewrittenWeights) {
+  auto message = [](MicroKernel kernel, const char *target,
+                    std::map<std::string, int64_t> more) {
+    for (const auto &[name, value] : more)
+      kernel.ints[name] = value;
+    return emitMicro(kernel, "kernel", *llvm::cantFail(findTarget(target)),
+                     Emit::Object, "/nonexistent/k");
+  };
+  const MicroKernel panel{"wide_panel",
+                          {{"wtype", Q4},
+                           {"rows", 16},
+                           {"block", 128},
+                           {"depth", 4},
+                           {"k", 512},
+                           {"group", 256}},
+                          {}};
+  const char *vnni = "x86-64-v3-vnni", *arm = "aarch64-linux+dotprod+i8mm";
+  EXPECT_EQ(message(panel, vnni, {{"wtype", Q8}}),
+            "microkernel 'wide_panel': parameter 'group' wants weights of q4");
+  for (int64_t group : {64, 384})
+    EXPECT_EQ(message(panel, vnni, {{"group", group}}),
+              "microkernel 'wide_panel': parameter 'group' must be a multiple "
+              "of 'block' and divide 'k'");
+  EXPECT_EQ(message(panel, vnni, {{"rows", 12}}),
+            "microkernel 'wide_panel': parameter 'rows' wants whole vectors");
+  const MicroKernel tile = quantizedTile(Q4, 16, 8);
+  EXPECT_EQ(message(tile, "x86-64-v3", {{"k", 512}, {"group", 256}}),
+            "microkernel 'linear_q': parameter 'group' wants a target with "
+            "VNNI and whole vectors of rows");
+  EXPECT_EQ(message(tile, vnni, {{"k", 512}, {"group", 48}}),
+            "microkernel 'linear_q': parameter 'group' is 48, expected a "
+            "multiple of 32 that divides the 512 columns");
+  EXPECT_EQ(message(quantizedTile(Q6, 16, 8), arm,
+                    {{"k", 512}, {"group", 256}, {"quads", 1}}),
+            "microkernel 'linear_q': parameter 'group' wants weights of q4");
+  EXPECT_EQ(message({"quads", {{"k", 320}, {"group", 256}}, {}}, arm, {}),
+            "microkernel 'quads': parameter 'k' must be a multiple of 'group', "
+            "and that of 32");
 }
 
 } // namespace
