@@ -149,6 +149,41 @@ def Quantize : Pass<"lfmc-quantize", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// split
+//===----------------------------------------------------------------------===//
+
+def SplitPrompt : Pass<"lfmc-split-prompt", "::mlir::ModuleOp"> {
+  let summary = "spare a prompt what only its last token needs";
+  let description = [{
+    Of a prompt an application wants the logits of the last token. Behind the last
+    attention's caches nothing of the other tokens is needed but what the last
+    token's short convolutions and their states see. So `@prefill`, which stays for
+    whoever wants all rows, is also cut in two:
+
+    - `@prompt`: all tokens, up to the caches of the last attention; its result are
+      the rows of the residual stream before that layer's norm.
+    - `@prompt_end`: the rest, from the last R of these rows to as many normed ones,
+      of which the last counts; R = 1 + the sum of (taps - 1) of its short
+      convolutions, its `lfm2.max_tokens`. It fills the caches of these rows once
+      more, with the same values.
+
+    LFM2's shapes end in one or two convolutions behind the last attention: two to
+    three layers of 16 to 30 for three or five rows. A function that has no such
+    place (another value of rows alive, no more than R tokens in a step) is left
+    alone.
+
+    Precondition: `lfmc-graph` ran; quantized or not. Postcondition: `@prefill`
+    equals `@prompt`, then `@prompt_end` at the position of its first row, in the
+    last row and in all states.
+
+    (* example filepath=tests/passes/split/doctest.mlir *)
+  }];
+  let dependentDialects = ["::lfmc::lfm2::Lfm2Dialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // select, plan
 //===----------------------------------------------------------------------===//
 

@@ -38,6 +38,7 @@ void lfmc::buildKernelPipeline(OpPassManager &pm, llvm::StringRef target,
   SelectKernelsOptions options;
   options.target = target.str();
   options.pinned = pinned;
+  pm.addPass(createSplitPrompt());
   pm.addPass(createSelectKernels(options, tuner));
   pm.addPass(createCSEPass());
   pm.addPass(createSymbolDCEPass());

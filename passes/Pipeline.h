@@ -32,8 +32,9 @@ void buildQuantization(mlir::OpPassManager &pm,
                        llvm::ArrayRef<std::string> schemes,
                        bool bf16Rows = false);
 
-/// Adds the passes from there to a planned program: kernels and layouts for
-/// `target` (a name of targets/Target.h), offsets, buffers and phases.
+/// Adds the passes from there to a planned program: the split of prompts,
+/// kernels and layouts for `target` (a name of targets/Target.h), offsets,
+/// buffers and phases.
 /// `pinned`: weights have the layouts that another target's run has chosen.
 /// Registered as the pipeline `lfmc-kernel` (target: the host). `tuner` must
 /// outlive the pipeline; null: presets.

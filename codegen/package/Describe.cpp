@@ -18,6 +18,13 @@ static uint64_t moduleBytes(mlir::ModuleOp module, StringRef name) {
   return attribute ? attribute.getInt() : 0;
 }
 
+/// Of @prompt_end, 0 if there is none.
+static int64_t promptRows(mlir::ModuleOp module) {
+  mlir::Operation *end = module.lookupSymbol("prompt_end");
+  return end ? end->getAttrOfType<mlir::IntegerAttr>("lfm2.max_tokens").getInt()
+             : 0;
+}
+
 static ArenaInfo arenaOf(mlir::ModuleOp module) {
   auto decode = module.lookupSymbol("decode");
   auto attribute =
@@ -40,6 +47,7 @@ ProgramInfo Compilation::programInfo(const PackedWeights &packed) const {
   info.weightsId = packed.id;
   info.weightsBytes = packed.fileBytes;
   info.stateBytes = moduleBytes(*module, "lfm2.state_bytes");
+  info.promptRows = promptRows(*module);
   info.arena = arenaOf(*module);
   info.states = stateTable(*module);
   info.experts = expertTable(config, *module);

@@ -241,6 +241,11 @@ Error DescriptorModule::build() {
     b.add(entry(prefix + "_decode"), FIELD(lfm_program, decode));
     b.add(entry(prefix + "_prefill"), FIELD(lfm_program, prefill));
     b.add(entry(prefix + "_head"), FIELD(lfm_program, head));
+    const bool cut = info.promptRows > 0;
+    b.add(cut ? entry(prefix + "_prompt") : null, FIELD(lfm_program, prompt));
+    b.add(cut ? entry(prefix + "_prompt_end") : null,
+          FIELD(lfm_program, prompt_end));
+    b.add(int32(info.promptRows), FIELD(lfm_program, prompt_rows));
     b.add(*stateTable, FIELD(lfm_program, states));
     b.add(int32(info.states.size()), FIELD(lfm_program, state_count));
     b.add(*expertTable, FIELD(lfm_program, experts));

@@ -48,6 +48,7 @@ struct ProgramInfo {
   int64_t vocabSize = 0, hiddenSize = 0, maxContext = 0, maxPrefill = 0;
   std::array<uint8_t, 16> weightsId{};
   uint64_t weightsBytes = 0, stateBytes = 0;
+  int64_t promptRows = 0; ///< 0: no entries prompt and prompt_end
   ArenaInfo arena;
   std::vector<StateInfo> states;
   std::vector<ExpertsInfo> experts;
@@ -59,7 +60,7 @@ struct ProgramInfo {
 };
 
 /// Compiles the descriptor for its target. Its only visible symbol is
-/// NAME_program; it refers to the three entries of each level.
+/// NAME_program; it refers to the entries of each level.
 llvm::Expected<ObjectFile> generateDescriptor(const ProgramInfo &info);
 
 } // namespace lfmc

@@ -5,6 +5,7 @@
 #include "frontend/Gguf.h"
 #include "frontend/ImportLfm2.h"
 #include "frontend/Tokenizer.h"
+#include "passes/Passes.h"
 #include "passes/Pipeline.h"
 #include "targets/Tuning.h"
 
@@ -143,8 +144,12 @@ Error Compilation::run(mlir::ModuleOp module,
 Error Compilation::lower() {
   if (Error error = optimise())
     return error;
-  work = workJson(*module);
   tasks = tune::tasksOf(*module, *machine);
+  if (Error error = run([](mlir::OpPassManager &passes) {
+        passes.addPass(createSplitPrompt());
+      }))
+    return error;
+  work = workJson(*module);
   for (Level &level : levels)
     level.module = module->clone();
   if (Error error = run([&](mlir::OpPassManager &passes) {

@@ -226,6 +226,11 @@ Json callJson(kernel::CallOp call, int64_t maxTokens, const Places &places) {
           {"buffers", buffers}};
 }
 
+/// Of the experts' weights, what a token reads.
+double shareOf(lfm2::ExpertsOp experts) {
+  return double(experts.getTopK()) / double(experts.getExperts());
+}
+
 int64_t integerAttr(mlir::Operation *op, StringRef name) {
   auto attribute = op->getAttrOfType<mlir::IntegerAttr>(name);
   return attribute ? attribute.getInt() : 0;
@@ -283,45 +288,63 @@ Json programJson(mlir::ModuleOp module) {
           {"functions", std::move(functions)}};
 }
 
-Json workJson(mlir::ModuleOp module) {
-  int64_t decodeBytes = 0, linearFlops = 0, headFlops = 0, pairFlops = 0;
-  for (auto function : module.getOps<mlir::func::FuncOp>()) {
-    StringRef name = function.getSymName();
-    DenseSet<StringRef> whole;
-    function.walk([&](mlir::Operation *op) {
-      if (auto linear = dyn_cast<lfm2::LinearOp>(op)) {
-        auto type = cast<mlir::RankedTensorType>(linear.getWeight().getType());
-        (name == "head" ? headFlops : linearFlops) +=
-            name == "decode" ? 0 : 2 * type.getNumElements();
-      }
-      double share = 1; // of the weight that a token reads
-      if (auto experts = dyn_cast<lfm2::ExpertsOp>(op)) {
-        share = double(experts.getTopK()) / double(experts.getExperts());
-        if (name == "prefill")
-          linearFlops +=
-              int64_t(2 * share *
-                      double(experts.getWeight().getType().getNumElements()));
-      }
-      if (auto attention = dyn_cast<lfm2::AttentionOp>(op))
-        if (name == "prefill")
-          pairFlops += 4 * attention.getQ().getType().getDimSize(1);
-      if (name != "decode")
-        return;
-      for (mlir::Value operand : op->getOperands())
-        if (auto param = operand.getDefiningOp<lfm2::ParamOp>())
-          if (!isa<lfm2::EmbedOp>(op) && whole.insert(param.getWeight()).second)
-            decodeBytes +=
-                int64_t(share * double(lfm2::weightBytes(param.getType())));
-    });
+namespace {
+
+/// What a function computes for each of its tokens.
+struct TokenWork {
+  int64_t linears = 0; ///< operations of matrices
+  int64_t pairs = 0;   ///< of attention, for each position seen
+
+  explicit TokenWork(mlir::Operation *function) {
+    if (function)
+      function->walk([&](mlir::Operation *op) { add(op); });
   }
+
+private:
+  void add(mlir::Operation *op) {
+    if (auto linear = dyn_cast<lfm2::LinearOp>(op))
+      linears += 2 * cast<mlir::RankedTensorType>(linear.getWeight().getType())
+                         .getNumElements();
+    if (auto experts = dyn_cast<lfm2::ExpertsOp>(op))
+      linears +=
+          int64_t(2 * shareOf(experts) *
+                  double(experts.getWeight().getType().getNumElements()));
+    if (auto attention = dyn_cast<lfm2::AttentionOp>(op))
+      pairs += 4 * attention.getQ().getType().getDimSize(1);
+  }
+};
+
+} // namespace
+
+Json workJson(mlir::ModuleOp module) {
+  int64_t decodeBytes = 0;
+  DenseSet<StringRef> whole;
+  module.lookupSymbol("decode")->walk([&](mlir::Operation *op) {
+    auto experts = dyn_cast<lfm2::ExpertsOp>(op);
+    const double share = experts ? shareOf(experts) : 1;
+    for (mlir::Value operand : op->getOperands())
+      if (auto param = operand.getDefiningOp<lfm2::ParamOp>())
+        if (!isa<lfm2::EmbedOp>(op) && whole.insert(param.getWeight()).second)
+          decodeBytes +=
+              int64_t(share * double(lfm2::weightBytes(param.getType())));
+  });
   int64_t cacheBytes = 0;
   for (const StateInfo &state : stateTable(module))
     cacheBytes += state.bytesPerToken;
+  mlir::Operation *end = module.lookupSymbol("prompt_end");
+  const TokenWork all(module.lookupSymbol("prefill")),
+      prompt(module.lookupSymbol(end ? "prompt" : "prefill")), last(end),
+      head(module.lookupSymbol("head"));
   return {{"decode_weight_bytes", decodeBytes},
           {"decode_cache_bytes_per_position", cacheBytes},
-          {"prefill_flops_per_token", linearFlops},
-          {"prefill_flops_per_pair", pairFlops},
-          {"head_flops_per_row", headFlops}};
+          {"prefill_flops_per_token", all.linears},
+          {"prefill_flops_per_pair", all.pairs},
+          {"prompt_flops_per_token", prompt.linears},
+          {"prompt_flops_per_pair", prompt.pairs},
+          {"prompt_end_rows", end ? integerAttr(end, "lfm2.max_tokens") : 0},
+          {"prompt_end_flops_per_row", last.linears},
+          {"prompt_end_flops_per_pair", last.pairs},
+          {"head_flops_per_row", head.linears}};
 }
 
 std::string manifestText(const Json &manifest) {

@@ -44,13 +44,14 @@ lfm_npu_status lfm_npu_check(const lfm_program *program,
                                                       : LFM_NPU_WEIGHTS;
 }
 
-static uint64_t hiddenBytes(const lfm_program *program) {
-  return (uint64_t)program->max_prefill * (uint32_t)program->hidden_size * 4;
+static uint64_t rowBytes(const lfm_program *program, int32_t rows) {
+  return aligned((uint64_t)rows * (uint32_t)program->hidden_size * 4);
 }
 
 uint64_t lfm_npu_session_bytes(const lfm_program *program) {
   return aligned(program->state_bytes) + aligned(program->arena_bytes) +
-         aligned(hiddenBytes(program));
+         rowBytes(program, program->max_prefill) +
+         rowBytes(program, program->prompt_rows);
 }
 
 /* A team of one waits for nobody. */
@@ -71,7 +72,9 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
   npu->state = memory;
   npu->arena = npu->state + aligned(program->state_bytes);
   npu->decode_arena = npu->prefill_arena = npu->arena;
-  npu->hidden = (float *)(npu->arena + aligned(program->arena_bytes));
+  uint8_t *hidden = npu->arena + aligned(program->arena_bytes);
+  npu->hidden = (float *)hidden;
+  npu->last_rows = (float *)(hidden + rowBytes(program, program->max_prefill));
   npu->sync.tickets[0] = &npu->tickets[0];
   npu->sync.tickets[1] = &npu->tickets[1];
   npu->sync.barrier = leavePhase;
@@ -99,12 +102,28 @@ void lfm_npu_reset(lfm_npu *npu) {
   npu->pos = 0;
 }
 
+/* The first of the n rows is `skipped` positions from here. */
 static void step(lfm_npu *npu, lfm_entry entry, const void *input,
-                 float *output, int32_t n) {
+                 float *output, int32_t n, int32_t skipped) {
   uint8_t *arena =
       entry == npu->program->decode ? npu->decode_arena : npu->prefill_arena;
-  lfm_args args = {npu->weights, npu->state, arena, input, output, n, npu->pos};
+  lfm_args args = {npu->weights, npu->state,        arena, input, output, n,
+                   npu->pos + skipped};
   entry(&args, &npu->sync, 0);
+}
+
+/* Reads n tokens; returns the last one's row, normed. */
+static const float *prompt(lfm_npu *npu, const int32_t *ids, int32_t n) {
+  const lfm_program *p = npu->program;
+  const int32_t rows = p->prompt_rows, width = p->hidden_size;
+  if (!p->prompt || n <= rows) {
+    step(npu, p->prefill, ids, npu->hidden, n, 0);
+    return npu->hidden + (int64_t)(n - 1) * width;
+  }
+  step(npu, p->prompt, ids, npu->hidden, n, 0);
+  step(npu, p->prompt_end, npu->hidden + (int64_t)(n - rows) * width,
+       npu->last_rows, rows, n - rows);
+  return npu->last_rows + (int64_t)(rows - 1) * width;
 }
 
 lfm_npu_status lfm_npu_read(lfm_npu *npu, const int32_t *ids, int32_t count,
@@ -118,19 +137,21 @@ lfm_npu_status lfm_npu_read(lfm_npu *npu, const int32_t *ids, int32_t count,
     if (ids[i] < 0 || ids[i] >= p->vocab_size)
       return LFM_NPU_TOKEN;
   if (count == 1 && logits) {
-    step(npu, p->decode, ids, logits, 1);
+    step(npu, p->decode, ids, logits, 1, 0);
     ++npu->pos;
     return LFM_NPU_OK;
   }
   for (int32_t done = 0, n; done < count; done += n) {
     n = count - done < p->max_prefill ? count - done : p->max_prefill;
-    step(npu, p->prefill, ids + done, npu->hidden, n);
-    if (logits && all)
-      step(npu, p->head, npu->hidden, logits + (int64_t)done * p->vocab_size,
-           n);
-    else if (logits && done + n == count)
-      step(npu, p->head, npu->hidden + (int64_t)(n - 1) * p->hidden_size,
-           logits, 1);
+    if (logits && all) {
+      step(npu, p->prefill, ids + done, npu->hidden, n, 0);
+      step(npu, p->head, npu->hidden, logits + (int64_t)done * p->vocab_size, n,
+           0);
+    } else {
+      const float *last = prompt(npu, ids + done, n);
+      if (logits && done + n == count)
+        step(npu, p->head, last, logits, 1, 0);
+    }
     npu->pos += n;
   }
   return LFM_NPU_OK;

@@ -37,6 +37,14 @@ const lfm_program &bestLevel(const lfm_program &p) {
   return p;
 }
 
+// Both entries of a prompt and their rows, or neither.
+bool promptFits(const lfm_program &p) {
+  if (!p.prompt && !p.prompt_end)
+    return p.prompt_rows == 0;
+  return p.prompt && p.prompt_end && p.prompt_rows > 0 &&
+         p.prompt_rows < p.max_prefill;
+}
+
 lfm_status checkProgram(const lfm_program &p, const Message &message) {
   const char *name = p.name ? p.name : "(unnamed)";
   if (p.abi != LFM_PROGRAM_ABI || p.bytes != sizeof(lfm_program))
@@ -47,9 +55,10 @@ lfm_status checkProgram(const lfm_program &p, const Message &message) {
                         p.bytes, LFM_PROGRAM_ABI, sizeof(lfm_program));
   bool complete = p.decode && p.prefill && p.head && p.vocab_size > 0 &&
                   p.hidden_size > 0 && p.max_context > 0 && p.max_prefill > 0 &&
-                  p.eos_count >= 0 && (p.eos || !p.eos_count) &&
-                  p.state_count >= 0 && (p.states || !p.state_count) &&
-                  p.expert_layers >= 0 && (p.experts || !p.expert_layers) &&
+                  promptFits(p) && p.eos_count >= 0 &&
+                  (p.eos || !p.eos_count) && p.state_count >= 0 &&
+                  (p.states || !p.state_count) && p.expert_layers >= 0 &&
+                  (p.experts || !p.expert_layers) &&
                   p.weights_bytes >= sizeof(lfm_weights_header) &&
                   p.state_bytes < SIZE_MAX / 4 && p.arena_bytes < SIZE_MAX / 4;
   for (int32_t i = 0; complete && i < p.state_count; ++i)

@@ -4,7 +4,6 @@
 #include "Cpu.h"
 #include "Experts.h"
 #include "Support.h"
-#include "Tokenizer.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -13,72 +12,8 @@
 
 using namespace lfm_rt;
 
-static constexpr size_t kAlignment = 64;
-
 static bool isAligned(const void *p) {
-  return reinterpret_cast<uintptr_t>(p) % kAlignment == 0;
-}
-
-//===----------------------------------------------------------------------===//
-// The block
-//===----------------------------------------------------------------------===//
-
-namespace {
-
-/// Lays arrays out one after another; with a null base it only adds up.
-struct Layout {
-  uint8_t *base;
-  size_t used = 0;
-
-  template <typename T>
-  T *take(size_t count, size_t alignment = kAlignment) {
-    used = alignUp(used, alignment);
-    T *taken = base ? reinterpret_cast<T *>(base + used) : nullptr;
-    used += count * sizeof(T);
-    return taken;
-  }
-};
-
-// Held-back text: a stop string, the text of one token, and what is broken in
-// them may become three times as long.
-size_t generateTextBytes(const lfm_model &model) {
-  return model.tokenizer
-             ? lfm_tokenizer_max_text(model.tokenizer) + 2 * LFM_MAX_STOP_BYTES
-             : 1;
-}
-
-/// Places the arrays behind the session at `base`, or with null only adds up.
-/// State and arena start on pages of their own.
-size_t layOut(const lfm_model &model, uint8_t *base, SessionArrays &arrays) {
-  constexpr size_t kPage = 4096;
-  const lfm_program &p = *model.program;
-  size_t vocab = static_cast<size_t>(p.vocab_size);
-  size_t hidden = static_cast<size_t>(p.hidden_size);
-  size_t prefill = static_cast<size_t>(p.max_prefill);
-
-  Layout layout{base};
-  layout.take<lfm_session>(1);
-  arrays.input = layout.take<int32_t>(prefill);
-  arrays.tokens = layout.take<int32_t>(static_cast<size_t>(p.max_context));
-  arrays.hidden = layout.take<float>(prefill * hidden);
-  arrays.row = layout.take<float>(SessionArrays::kHeadRows * hidden);
-  arrays.logits = layout.take<float>(vocab);
-  arrays.rowLogits = layout.take<float>(SessionArrays::kHeadRows * vocab);
-  arrays.expertUses = layout.take<uint64_t>(expertCount(p));
-  arrays.textBytes = generateTextBytes(model);
-  arrays.text = layout.take<char>(arrays.textBytes);
-  arrays.samplerMemory =
-      layout.take<uint8_t>(lfm_sampler::memoryBytes(p.vocab_size));
-  arrays.arena = layout.take<uint8_t>(p.arena_bytes, kPage);
-  arrays.state = layout.take<uint8_t>(p.state_bytes, kPage);
-  return alignUp(layout.used, kPage);
-}
-
-} // namespace
-
-size_t lfm_rt::sessionBytes(const lfm_model &model) {
-  SessionArrays arrays;
-  return layOut(model, nullptr, arrays);
+  return reinterpret_cast<uintptr_t>(p) % kArrayAlignment == 0;
 }
 
 lfm_status lfm_session_create(lfm_model *model,
@@ -184,9 +119,27 @@ lfm_status lfm_session::checkTokens(const int32_t *ids, size_t n) {
   return succeed();
 }
 
-void lfm_session::step(lfm_entry entry, const void *in, float *out, int64_t n) {
-  lfm_args args{model->weights, state, arena, in, out, n, position};
+// `n` rows, the first of them `skipped` positions from here.
+void lfm_session::step(lfm_entry entry, const void *in, float *out, int64_t n,
+                       int64_t skipped) {
+  lfm_args args{model->weights, state, arena, in, out, n, position + skipped};
   team.run(entry, args);
+}
+
+// Reads `n` tokens of `input`, of which the last one's row of `hidden` may be
+// wanted; returns which row that is.
+int64_t lfm_session::prompt(int64_t n) {
+  const lfm_program &p = program();
+  const int64_t rows = p.prompt_rows, width = p.hidden_size;
+  if (!p.prompt || n <= rows) {
+    step(p.prefill, input, hidden, n);
+    return n - 1;
+  }
+  step(p.prompt, input, hidden, n);
+  std::memcpy(lastRows, hidden + (n - rows) * width,
+              static_cast<size_t>(rows * width) * sizeof(float));
+  step(p.prompt_end, lastRows, hidden, rows, n - rows);
+  return rows - 1;
 }
 
 void lfm_session::advance(const int32_t *ids, int64_t n) {
@@ -235,9 +188,9 @@ lfm_status lfm_session::prefill(const int32_t *ids, size_t n, float *out) {
     size_t most = static_cast<size_t>(program().max_prefill);
     int64_t count = static_cast<int64_t>(n < most ? n : most);
     std::memcpy(input, ids, static_cast<size_t>(count) * sizeof *ids);
-    step(program().prefill, input, hidden, count);
+    int64_t last = prompt(count);
     if (static_cast<size_t>(count) == n && out) {
-      head(count - 1, 1, logits);
+      head(last, 1, logits);
       hasLogits = true;
       if (out != logits)
         std::memcpy(out, logits,

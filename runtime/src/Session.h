@@ -10,7 +10,9 @@
 
 namespace lfm_rt {
 
-/// The arrays of a session, all aligned to 64 bytes.
+inline constexpr size_t kArrayAlignment = 64;
+
+/// The arrays of a session, all aligned to kArrayAlignment.
 struct SessionArrays {
   static constexpr size_t kHeadRows = 8;
 
@@ -19,6 +21,7 @@ struct SessionArrays {
   int32_t *input;   // [max_prefill]
   float *hidden;    // [max_prefill][hidden_size]
   float *row;       // [kHeadRows][hidden_size], for rows that are not aligned
+  float *lastRows;  // [prompt_rows][hidden_size], what prompt_end reads
   float *logits;    // [vocab_size]
   float *rowLogits; // [kHeadRows][vocab_size], for callers' unaligned arrays
   uint64_t *expertUses; // of all layers' experts
@@ -26,6 +29,10 @@ struct SessionArrays {
   size_t textBytes;
   uint8_t *samplerMemory;
 };
+
+/// Places the arrays behind the session at `base`, or with null only adds up.
+/// State and arena start on pages of their own.
+size_t layOut(const lfm_model &model, uint8_t *base, SessionArrays &arrays);
 
 /// Bytes of a session's block.
 size_t sessionBytes(const lfm_model &model);
@@ -71,7 +78,9 @@ private:
   static void chosenExperts(lfm_sync *sync, uint64_t weights,
                             const int32_t *experts, int64_t count);
   lfm_status checkTokens(const int32_t *tokens, size_t n);
-  void step(lfm_entry entry, const void *input, float *output, int64_t n);
+  void step(lfm_entry entry, const void *input, float *output, int64_t n,
+            int64_t skipped = 0);
+  int64_t prompt(int64_t n);
   void advance(const int32_t *tokens, int64_t n);
   void head(int64_t firstRow, int64_t rows, float *out);
 };

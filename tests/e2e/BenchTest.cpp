@@ -114,7 +114,7 @@ TEST(Bench, ProfilesEveryOperation) {
     }
     std::vector<std::string> functions = {"decode"};
     if (prefill)
-      functions = {"prefill", "head"};
+      functions = {"prompt", "prompt_end", "head"};
     EXPECT_EQ(phases.size(), functions.size());
     for (const std::string &function : functions)
       EXPECT_EQ(phases[function],

@@ -232,6 +232,82 @@ std::vector<HostTensor> compute(ModuleOp module, const Checkpoint &checkpoint,
   return results;
 }
 
+// Another way to read a prompt: the last row and all states are @prefill's.
+// The last layer is an attention, or a convolution behind one.
+class Prompts : public testing::TestWithParam<std::pair<const char *, int>> {};
+
+TEST_P(Prompts, EndAsPrefillDoes) {
+  auto [name, wantedRows] = GetParam();
+  Checkpoint checkpoint = llvm::cantFail(
+      Checkpoint::open(LFMC_TEST_DATA "/checkpoints/" + std::string(name)));
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module = importLfm2(context, checkpoint, {});
+  ASSERT_TRUE(module && run(*module, [](OpPassManager &passes) {
+                buildGraphPipeline(passes);
+                passes.addPass(createSplitPrompt());
+              }));
+  ReferenceExecutor executor(
+      *module, [&](lfm2::WeightOp weight, llvm::MutableArrayRef<float> values) {
+        return readCheckpointWeight(checkpoint, weight, values);
+      });
+  // States by symbol, not all in every function.
+  using States = std::map<std::string, HostTensor>;
+  auto step = [&](const char *name, HostTensor rows, int64_t pos,
+                  States &states) -> HostTensor {
+    auto function = module->lookupSymbol<func::FuncOp>(name);
+    auto symbol = [](Attribute attribute) {
+      return cast<FlatSymbolRefAttr>(attribute).getValue().str();
+    };
+    std::vector<HostTensor> inputs{std::move(rows), HostTensor::index(pos)};
+    for (unsigned i = 2; i < function.getNumArguments(); ++i) {
+      auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+      auto [state, isNew] =
+          states.try_emplace(symbol(function.getArgAttr(i, "lfm2.state")),
+                             HostTensor::Element::F32, type.getShape());
+      inputs.push_back(state->second);
+    }
+    auto outputs = check(executor.run(name, inputs)).outputs;
+    if (outputs.size() != function.getNumResults()) {
+      ADD_FAILURE() << name;
+      return {};
+    }
+    for (unsigned i = 1; i < outputs.size(); ++i)
+      states[symbol(function.getResultAttr(i, "lfm2.state"))] = outputs[i];
+    return outputs[0];
+  };
+  auto lastRows = [](const HostTensor &rows, int64_t count) {
+    HostTensor last(HostTensor::Element::F32, {count, rows.shape[1]});
+    llvm::ArrayRef<float> from = rows.floats();
+    llvm::copy(from.take_back(count * rows.shape[1]), last.floats().begin());
+    return last;
+  };
+
+  auto end = module->lookupSymbol<func::FuncOp>("prompt_end");
+  ASSERT_TRUE(end);
+  const int64_t rows =
+      end->getAttrOfType<IntegerAttr>("lfm2.max_tokens").getInt();
+  EXPECT_EQ(rows, wantedRows);
+  States want, got;
+  int64_t pos = 0;
+  const std::vector<int32_t> prompts[] = {{1, 17, 5, 42, 300, 7, 99},
+                                          {3, 1, 4, 1, 5, 9}};
+  for (const std::vector<int32_t> &ids : prompts) {
+    HostTensor all = step("prefill", HostTensor::i32(ids), pos, want);
+    HostTensor hidden = step("prompt", HostTensor::i32(ids), pos, got);
+    HostTensor last = step("prompt_end", lastRows(hidden, rows),
+                           pos + int64_t(ids.size()) - rows, got);
+    EXPECT_LE(distance(lastRows(all, 1), lastRows(last, 1)), 2e-5) << pos;
+    ASSERT_EQ(want.size(), got.size());
+    for (auto &[name, state] : want)
+      EXPECT_LE(distance(state, got[name]), 2e-5) << name;
+    pos += int64_t(ids.size());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Prompts,
+                         testing::Values(std::pair{"dense-b-f32", 1},
+                                         std::pair{"moe-32e-bf16", 3}));
+
 struct Step {
   const char *name;
   AddPasses add;

@@ -96,6 +96,26 @@ void prefill(const lfm_args *a, lfm_sync *sync, int32_t) {
   });
 }
 
+/// Rows of prompt are prefill's, disguised.
+template <int Hidden>
+void promptRows(const lfm_args *a, lfm_sync *sync, int32_t thread) {
+  prefill<Hidden>(a, sync, thread);
+  phase(sync, 1, a->n, [&](int64_t i) { a->output[i * Hidden] += 1; });
+}
+
+/// Undoes that if it gets the rows of its positions.
+template <int Hidden>
+void promptEnd(const lfm_args *a, lfm_sync *sync, int32_t) {
+  auto *rows = static_cast<const float *>(a->input);
+  phase(sync, 0, a->n, [&](int64_t i) {
+    const float *row = rows + i * Hidden;
+    bool good = a->n == kPromptRows &&
+                row[1] == static_cast<float>(a->pos + i) && rows != a->output;
+    a->output[i * Hidden] = good ? row[0] - 1 : 0;
+    a->output[i * Hidden + 1] = row[1];
+  });
+}
+
 template <int Hidden, int Vocab>
 void head(const lfm_args *a, lfm_sync *sync, int32_t) {
   auto *rows = static_cast<const float *>(a->input);
@@ -154,6 +174,13 @@ lfm_program makeProgram(bool alignedRows, int32_t vocab) {
   p.eos_count = 2;
   p.sampling = {-1, -1, -1, -1, -1};
   return p;
+}
+
+void cutPrompt(lfm_program &program) {
+  bool alignedRows = program.hidden_size == 16;
+  program.prompt = alignedRows ? promptRows<16> : promptRows<5>;
+  program.prompt_end = alignedRows ? promptEnd<16> : promptEnd<5>;
+  program.prompt_rows = kPromptRows;
 }
 
 void writeWeights(const std::string &path) {

@@ -15,7 +15,7 @@
 
 namespace fake {
 
-constexpr int32_t kContext = 64, kPrefill = 8;
+constexpr int32_t kContext = 64, kPrefill = 8, kPromptRows = 3;
 
 /// What the logits prefer: after position p the token script[p], if there is
 /// one and it is not negative. Empty at the start of a test.
@@ -24,6 +24,9 @@ extern std::vector<int32_t> script;
 /// A program of `vocab` tokens. Hidden rows of 16 floats are aligned, rows of 5
 /// are not. The tokenizer is unset.
 lfm_program makeProgram(bool alignedRows = true, int32_t vocab = 64);
+
+/// Gives a program the entries prompt and prompt_end.
+void cutPrompt(lfm_program &program);
 
 /// Writes the weights that belong to makeProgram().
 void writeWeights(const std::string &path);

@@ -118,6 +118,22 @@ TEST_F(ModelTest, IncompleteProgram) {
   program = good;
   program.state_bytes = 8;
   expectError(LFM_ERROR_ABI, weights, "incomplete");
+  program = good;
+  fake::cutPrompt(program);
+  const lfm_program cut = program;
+  program.prompt = nullptr;
+  expectError(LFM_ERROR_ABI, weights, "incomplete");
+  program = cut;
+  program.prompt_end = nullptr;
+  expectError(LFM_ERROR_ABI, weights, "incomplete");
+  for (int32_t rows : {0, -1, fake::kPrefill}) {
+    program = cut;
+    program.prompt_rows = rows;
+    expectError(LFM_ERROR_ABI, weights, "incomplete");
+  }
+  program = good;
+  program.prompt_rows = 1;
+  expectError(LFM_ERROR_ABI, weights, "incomplete");
 }
 
 TEST_F(ModelTest, ProcessorLacksInstructions) {

@@ -9,8 +9,10 @@ namespace {
 TEST_F(SessionTest, AnyChunksGiveTheSame) {
   Ids ids = prompt(40);
   auto rows = expected(ids);
-  for (bool aligned : {true, false}) {
-    program = fake::makeProgram(aligned);
+  for (int kind = 0; kind < 4; ++kind) {
+    program = fake::makeProgram(/*alignedRows=*/kind % 2);
+    if (kind / 2)
+      fake::cutPrompt(program);
     Model model = open(program);
     for (size_t chunk : {1, 2, 3, 7, 8, 9, 40}) {
       Session session = start(model);

@@ -47,6 +47,27 @@ TEST_F(RecorderTest, SeesEveryPhaseOnEveryThread) {
   }
 }
 
+// A prompt of two entries, the second step too short for them.
+TEST_F(SessionTest, RecorderKnowsThePartsOfAPrompt) {
+  lfm_program cut = fake::makeProgram();
+  fake::cutPrompt(cut);
+  Recorder other(cut);
+  Model model = open(*other.program());
+  Session session = start(model, 2);
+  std::vector<int32_t> tokens(fake::kPrefill + 2, 1);
+  ASSERT_EQ(
+      lfm_session_prefill(session.get(), tokens.data(), tokens.size(), nullptr),
+      LFM_OK);
+  std::vector<int> entries;
+  for (const PhaseRecord &record : other.records(0))
+    if (record.phase == 0)
+      entries.push_back(record.entry);
+  EXPECT_EQ(entries,
+            (std::vector<int>{PhaseRecord::Prompt, PhaseRecord::PromptEnd,
+                              PhaseRecord::Prefill}));
+  EXPECT_STREQ(entryName(PhaseRecord::PromptEnd), "prompt_end");
+}
+
 // A thread's times follow one another, and nobody leaves a barrier before the
 // last has arrived.
 TEST_F(RecorderTest, TimesAreInOrder) {

@@ -223,12 +223,26 @@ Expected<double> Predictor::cycles(const Json &params, const std::string &model,
   return known[key] = *one / double(products);
 }
 
+/// How often each kernel is called in the function `name`.
+static StringMap<int64_t> callsIn(const Json &manifest, StringRef name) {
+  StringMap<int64_t> calls;
+  const Json &function = manifest.at("functions").at(name.str());
+  for (const Json &phase : function.at("phases"))
+    for (const Json &call : phase)
+      ++calls[call.at("kernel").get<std::string>()];
+  return calls;
+}
+
 Expected<Prediction> Predictor::predict(const Json &manifest, int64_t prompt,
                                         int64_t depth, int64_t cores) const {
   Prediction result;
   // Passes over a token's matrices a second, all cores together.
   double decodeRate = 0, prefillRate = 0;
   int64_t left = cores ? cores : INT64_MAX;
+  const bool cut = manifest.at("functions").contains("prompt");
+  const StringMap<int64_t> inDecode = callsIn(manifest, "decode"),
+                           inPrompt =
+                               callsIn(manifest, cut ? "prompt" : "prefill");
   for (const Cluster &cluster : kinds) {
     double decode = 0, prefill = 0; // cycles of a token
     for (const Json &kernel : manifest.at("kernels")) {
@@ -238,14 +252,11 @@ Expected<Prediction> Predictor::predict(const Json &manifest, int64_t prompt,
       Expected<double> one = cycles(params, cluster.model, result.loops);
       if (!one)
         return one.takeError();
-      double products = params.at("n").get<double>() *
-                        params.at("k").get<double>() *
-                        kernel.at("calls").get<double>();
-      bool head = params.at("n") == manifest.at("model").at("vocab_size");
-      if (params.at("tokens") == 1)
-        decode += *one * products;
-      else if (!head) // of a prompt only the last token's logits are computed
-        prefill += *one * products;
+      const std::string name = kernel.at("name");
+      const double cost =
+          *one * params.at("n").get<double>() * params.at("k").get<double>();
+      decode += cost * double(inDecode.lookup(name));
+      prefill += cost * double(inPrompt.lookup(name));
     }
     double count = double(std::min(cluster.cores, left));
     left -= int64_t(count);

@@ -64,11 +64,14 @@ std::vector<ProfiledPhase> phasesOf(const Json &manifest) {
     generators[kernel.at("name").get<std::string>()] = kernel.at("generator");
   std::vector<ProfiledPhase> result;
   for (auto entry :
-       {PhaseRecord::Decode, PhaseRecord::Prefill, PhaseRecord::Head}) {
+       {PhaseRecord::Decode, PhaseRecord::Prefill, PhaseRecord::Prompt,
+        PhaseRecord::PromptEnd, PhaseRecord::Head}) {
     int32_t index = 0;
     std::string place = entry == PhaseRecord::Head ? "output" : "input";
-    for (const Json &phase :
-         manifest.at("functions").at(entryName(entry)).at("phases")) {
+    auto function = manifest.at("functions").find(entryName(entry));
+    if (function == manifest.at("functions").end())
+      continue;
+    for (const Json &phase : function->at("phases")) {
       ProfiledPhase row{entry, index++, "", "", 0, {}, {}};
       int64_t layer = -1;
       for (const Json &call : phase) {

@@ -29,7 +29,7 @@ using Barrier = void (*)(lfm_sync *, int32_t);
 // Entries and barriers get no pointer of ours: what they need is here.
 Log logs[maxThreads];
 thread_local Log *current;
-lfm_entry originals[3];
+lfm_entry originals[5];
 std::atomic<Barrier> original;
 std::atomic<bool> taken;
 
@@ -61,22 +61,29 @@ void enter(const lfm_args *args, lfm_sync *sync, int32_t thread) {
   originals[entry](args, sync, thread);
 }
 
+template <PhaseRecord::Entry entry>
+void wrap(lfm_entry &place) {
+  originals[entry] = place;
+  if (place)
+    place = enter<entry>;
+}
+
 } // namespace
 
 const char *entryName(PhaseRecord::Entry entry) {
-  static const char *const names[] = {"decode", "prefill", "head"};
+  static const char *const names[] = {"decode", "prefill", "prompt",
+                                      "prompt_end", "head"};
   return names[entry];
 }
 
 Recorder::Recorder(const lfm_program &program) : wrapped(program) {
   [[maybe_unused]] bool other = taken.exchange(true);
   assert(!other && "one recorder at a time");
-  originals[PhaseRecord::Decode] = program.decode;
-  originals[PhaseRecord::Prefill] = program.prefill;
-  originals[PhaseRecord::Head] = program.head;
-  wrapped.decode = enter<PhaseRecord::Decode>;
-  wrapped.prefill = enter<PhaseRecord::Prefill>;
-  wrapped.head = enter<PhaseRecord::Head>;
+  wrap<PhaseRecord::Decode>(wrapped.decode);
+  wrap<PhaseRecord::Prefill>(wrapped.prefill);
+  wrap<PhaseRecord::Prompt>(wrapped.prompt);
+  wrap<PhaseRecord::PromptEnd>(wrapped.prompt_end);
+  wrap<PhaseRecord::Head>(wrapped.head);
   clear();
 }
 

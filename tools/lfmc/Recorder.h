@@ -21,7 +21,7 @@ double now();
 
 /// One phase on one thread; times as now() gives them.
 struct PhaseRecord {
-  enum Entry : int32_t { Decode, Prefill, Head };
+  enum Entry : int32_t { Decode, Prefill, Prompt, PromptEnd, Head };
   Entry entry;
   int32_t phase; ///< counts from 0 in each run of the entry
   double begin;  ///< of the work: the thread entered, or left the last barrier
@@ -29,7 +29,7 @@ struct PhaseRecord {
   double leave;  ///< the barrier
 };
 
-/// "decode", "prefill", "head": the names in NAME.json.
+/// "decode", "prefill", "prompt", "prompt_end", "head": the names in NAME.json.
 const char *entryName(PhaseRecord::Entry entry);
 
 /// Records all sessions of one program; only one recorder at a time. Reading

@@ -48,6 +48,9 @@ Expected<Routing> readRouting(const Model &model, StringRef text, int threads) {
     return tokens.takeError();
   if (tokens->empty())
     return makeError("the text has no tokens");
+  // Logits of all tokens: else the last layers leave most of them out.
+  constexpr size_t piece = 128;
+  std::vector<float> logits(piece * size_t(model.info.vocab_size));
   Routing routing;
   routing.tokens = int64_t(tokens->size());
   ArrayRef<int32_t> rest = *tokens;
@@ -61,9 +64,11 @@ Expected<Routing> readRouting(const Model &model, StringRef text, int threads) {
     ArrayRef<int32_t> part = rest.take_front(std::min(room, rest.size()));
     run.insert(run.end(), part.begin(), part.end());
     rest = rest.drop_front(part.size());
-    if (Error error = session->check(lfm_session_prefill(
-            session->get(), run.data(), run.size(), nullptr)))
-      return std::move(error);
+    for (size_t at = 0; at < run.size(); at += piece)
+      if (Error error = session->check(lfm_session_logits(
+              session->get(), run.data() + at, std::min(piece, run.size() - at),
+              logits.data())))
+        return std::move(error);
     for (int32_t i = 0; lfm_session_experts(session->get(), i, &uses) == LFM_OK;
          ++i) {
       if (size_t(i) == routing.layers.size())

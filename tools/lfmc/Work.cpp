@@ -12,6 +12,11 @@ WorkModel::WorkModel(const Json &manifest) {
   cacheBytes = work.at("decode_cache_bytes_per_position");
   tokenOperations = work.at("prefill_flops_per_token");
   pairOperations = work.at("prefill_flops_per_pair");
+  promptOperations = work.at("prompt_flops_per_token");
+  promptPairOperations = work.at("prompt_flops_per_pair");
+  endRows = work.at("prompt_end_rows");
+  endOperations = work.at("prompt_end_flops_per_row");
+  endPairOperations = work.at("prompt_end_flops_per_pair");
   headOperations = work.at("head_flops_per_row");
   maxPrefill = manifest.at("options").at("max_prefill");
   llvm::StringSet<> head;
@@ -41,8 +46,14 @@ WorkModel::WorkModel(const Json &manifest) {
       recurrentBytes += state.at("bytes").get<double>();
 }
 
+/// Of `tokens` queries behind `depth` positions, and what each of them sees.
+static double pairsOf(int64_t tokens, int64_t depth) {
+  const double n = double(tokens);
+  return n * double(depth) + n * (n + 1) / 2;
+}
+
 Work WorkModel::step(int64_t tokens, int64_t depth, int64_t rows) const {
-  double n = double(tokens), pairs = n * double(depth) + n * (n + 1) / 2;
+  double n = double(tokens), pairs = pairsOf(tokens, depth);
   return {bodyBytes + (rows > 0 ? headBytes : 0) +
               cacheBytes * (double(depth) + 2 * n) + 2 * recurrentBytes,
           n * tokenOperations + pairs * pairOperations +
@@ -52,8 +63,17 @@ Work WorkModel::step(int64_t tokens, int64_t depth, int64_t rows) const {
 Work WorkModel::prompt(int64_t tokens, int64_t depth) const {
   Work total;
   for (int64_t at = 0; at < tokens; at += maxPrefill) {
-    int64_t n = std::min(maxPrefill, tokens - at);
-    total += step(n, depth + at, at + n == tokens);
+    int64_t n = std::min(maxPrefill, tokens - at), rows = at + n == tokens;
+    Work work = step(n, depth + at, rows);
+    if (endRows && n > endRows) {
+      const double pairs = pairsOf(n, depth + at),
+                   last = pairsOf(endRows, depth + at + n - endRows);
+      work.operations =
+          double(n) * promptOperations + pairs * promptPairOperations +
+          double(endRows) * endOperations + last * endPairOperations +
+          double(rows) * headOperations;
+    }
+    total += work;
   }
   return total;
 }

@@ -47,7 +47,9 @@ public:
 private:
   double bodyBytes, headBytes, cacheBytes, recurrentBytes;
   double tokenOperations, pairOperations, headOperations;
-  int64_t maxPrefill;
+  double promptOperations, promptPairOperations; ///< of a prompt's every token
+  double endOperations, endPairOperations;       ///< of its last endRows
+  int64_t maxPrefill, endRows;
   Arithmetic kind;
 };
 

@@ -58,11 +58,11 @@ typedef struct lfm_model_options {
   uint32_t flags; /* LFM_MODEL_* */
   /* For a mixture of experts whose file is larger than the memory: keep at most
    * so many MiB of experts in memory, those last used, or those that one step's
-   * tokens choose in one layer, if these are more. Counts what this process maps
-   * and what the system caches of the file, but for pages that other processes
-   * map. The system is asked to read chosen experts (MADV_WILLNEED) before a
-   * layer needs them; a step then makes system calls. 0: leave it to the system.
-   * Not with LFM_MODEL_READ. */
+   * tokens choose in one layer, if these are more. Counts what this process
+   * maps and what the system caches of the file, but for pages that other
+   * processes map. The system is asked to read chosen experts (MADV_WILLNEED)
+   * before a layer needs them; a step then makes system calls. 0: leave it to
+   * the system. Not with LFM_MODEL_READ. */
   uint32_t expert_mib;
   uint32_t reserved[6]; /* must be 0 */
 } lfm_model_options;
@@ -156,11 +156,12 @@ LFM_API lfm_status lfm_session_logits(lfm_session *session,
                                       float *all_logits);
 
 /* How often a layer's experts were chosen since the session was created or
- * reset. */
+ * reset. Of a prompt (lfm_session_prefill) layers behind the last attention
+ * compute the last tokens only; lfm_session_logits computes all. */
 typedef struct lfm_expert_uses {
-  int32_t layer;     /* of the model */
-  int32_t experts;   /* in it */
-  int32_t per_token; /* of them that a token takes */
+  int32_t layer;        /* of the model */
+  int32_t experts;      /* in it */
+  int32_t per_token;    /* of them that a token takes */
   const uint64_t *uses; /* [experts]; valid as long as the session */
 } lfm_expert_uses;
 

@@ -38,8 +38,9 @@ typedef struct lfm_npu {
   const uint8_t *weights;
   uint8_t *state, *arena;
   uint8_t *decode_arena, *prefill_arena; /* each `arena` or the VTCM */
-  float *hidden; /* rows of a prefill step */
-  int32_t pos;   /* tokens so far */
+  float *hidden;                         /* rows of a prefill step */
+  float *last_rows;                      /* of a prompt_end step */
+  int32_t pos;                           /* tokens so far */
 } lfm_npu;
 
 /* Whether `header`, the first bytes of a weights file, is of this program. */

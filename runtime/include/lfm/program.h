@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LFM_PROGRAM_ABI 5
+#define LFM_PROGRAM_ABI 6
 
 /* Arguments of one step. Pointers are aligned to 64 bytes (HVX: 128). */
 typedef struct lfm_args {
@@ -26,11 +26,13 @@ typedef struct lfm_args {
                              start of a sequence */
   uint8_t *arena;         /* arena_bytes of scratch; contents need not survive
                              between steps */
-  const void *input;      /* decode: int32_t[1]; prefill: int32_t[n] token ids;
-                             head: float[n][hidden_size] */
-  float *output;          /* decode: float[vocab_size]; prefill:
+  const void *input;      /* decode: int32_t[1]; prefill, prompt: int32_t[n]
+                             token ids; head, prompt_end: float[n][hidden_size]
+                           */
+  float *output;          /* decode: float[vocab_size]; prefill, prompt_end:
                              float[n][hidden_size], after the final norm;
-                             head: float[n][vocab_size] */
+                             prompt: float[n][hidden_size], for prompt_end;
+                             head: float[n][vocab_size]. Not the input */
   int64_t n;              /* tokens (rows) of this step, 1..max_prefill */
   int64_t pos; /* position of the first token; pos + n <= max_context */
 } lfm_args;
@@ -140,6 +142,13 @@ struct lfm_program {
   uint64_t weights_bytes; /* size of the file */
   uint64_t state_bytes, arena_bytes;
   lfm_entry decode, prefill, head;
+  /* Together prefill's work for a prompt of which the last row matters: prompt
+   * reads all n tokens, prompt_end then the last prompt_rows rows of its
+   * result, n being prompt_rows and pos the position of the first of them. Of
+   * the rows that it gives the last one is prefill's. For n > prompt_rows. All
+   * null and 0: the model has no such cut. */
+  lfm_entry prompt, prompt_end;
+  int32_t prompt_rows;
   const lfm_state_info *states;
   int32_t state_count;
   const lfm_experts_info *experts; /* of mixtures of experts, by layer */

@@ -76,7 +76,8 @@ protected:
     }
     // Entries are hidden for packages; here they are what we look up.
     std::string expose = LFMC_LLVM_TOOLS "/llvm-objcopy";
-    for (const char *name : {"m_decode", "m_prefill", "m_head"})
+    for (const char *name :
+         {"m_decode", "m_prefill", "m_prompt", "m_prompt_end", "m_head"})
       expose += std::string(" --set-symbol-visibility=") + name + "=default";
     ASSERT_EQ(std::system((expose + " " + dir + "/program.o").c_str()), 0);
     ASSERT_EQ(std::system(command.c_str()), 0);
@@ -114,7 +115,12 @@ protected:
   std::vector<float> run(ReferenceModel &model, llvm::ArrayRef<int64_t> plan,
                          const Shape &shape, int seed);
 
+  /// A prompt as an application reads it: the logits of the last token.
+  void prompt(const Memory &ids, int64_t n, int64_t pos, const Shape &shape,
+              const Memory &logits);
+
   std::string dir;
+  int64_t promptRows = 0;
   std::vector<float> best;
   MLIRContext context;
   void *library = nullptr;
@@ -122,11 +128,25 @@ protected:
   size_t stateBytes = 0;
 };
 
+void Program::prompt(const Memory &ids, int64_t n, int64_t pos,
+                     const Shape &shape, const Memory &logits) {
+  const size_t row = size_t(shape.hidden);
+  Memory hidden(64 * row * 4), last(promptRows * row * 4);
+  step("m_prompt", ids.as<void>(), hidden.as<float>(), n, pos);
+  std::memcpy(last.as<float>(), hidden.as<float>() + (n - promptRows) * row,
+              promptRows * row * 4);
+  step("m_prompt_end", last.as<void>(), hidden.as<float>(), promptRows,
+       pos + n - promptRows);
+  std::memcpy(last.as<float>(), hidden.as<float>() + (promptRows - 1) * row,
+              row * 4);
+  step("m_head", last.as<void>(), logits.as<float>(), 1, pos);
+}
+
 std::vector<float> Program::run(ReferenceModel &model,
                                 llvm::ArrayRef<int64_t> plan,
                                 const Shape &shape, int seed) {
   Memory hidden(64 * shape.hidden * 4), logits(64 * shape.vocab * 4),
-      ids(64 * 4);
+      ids(64 * 4), last(shape.vocab * 4), before(stateBytes);
   model.reset();
   std::memset(state->as<char>(), 0, stateBytes);
   std::vector<float> errors;
@@ -148,8 +168,15 @@ std::vector<float> Program::run(ReferenceModel &model,
     if (n < 0) {
       step("m_decode", ids.as<void>(), logits.as<float>(), 1, pos);
     } else {
+      std::memcpy(before.as<char>(), state->as<char>(), stateBytes);
       step("m_prefill", ids.as<void>(), hidden.as<float>(), n, pos);
       step("m_head", hidden.as<void>(), logits.as<float>(), n, pos);
+    }
+    // What comes next goes on behind the states that this leaves.
+    const bool cut = promptRows && n > promptRows;
+    if (cut) {
+      std::memcpy(state->as<char>(), before.as<char>(), stateBytes);
+      prompt(ids, n, pos, shape, last);
     }
     llvm::ArrayRef<float> wanted = expected->floats();
     EXPECT_EQ(int64_t(wanted.size()), count * shape.vocab);
@@ -160,6 +187,12 @@ std::vector<float> Program::run(ReferenceModel &model,
       float worst = 0;
       for (int64_t i = t * shape.vocab; i < (t + 1) * shape.vocab; ++i) {
         float error = std::fabs(logits.as<float>()[i] - wanted[i]) / largest;
+        worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+      }
+      for (int64_t i = 0; cut && t == count - 1 && i < shape.vocab; ++i) {
+        float error =
+            std::fabs(last.as<float>()[i] - wanted[t * shape.vocab + i]) /
+            largest;
         worst = std::isnan(error) ? INFINITY : std::max(worst, error);
       }
       errors.push_back(worst);
@@ -225,6 +258,10 @@ TEST_P(Program, EqualsTheReferenceExecutor) {
        [&](llvm::StringRef name) { return checkpoint->find(name); }},
       dir + "/weights");
   ASSERT_TRUE(bool(packed)) << llvm::toString(packed.takeError());
+  Operation *end = module->lookupSymbol("prompt_end");
+  ASSERT_EQ(end != nullptr, shape.fused);
+  if (end)
+    promptRows = end->getAttrOfType<IntegerAttr>("lfm2.max_tokens").getInt();
   auto bytes = [&](const char *name) {
     return size_t((*module)->getAttrOfType<IntegerAttr>(name).getInt());
   };
