@@ -26,6 +26,10 @@ int64_t cacheKind(RankedTensorType type) {
                                                  : lfm2::StoredKind::F32);
 }
 
+StringRef cacheName(RankedTensorType type) {
+  return lfm2::stringifyStoredKind(lfm2::StoredKind(cacheKind(type)));
+}
+
 /// Registers that both products of a step may use, and how a call is cut: one
 /// token by positions, so that threads share long contexts evenly however few
 /// heads there are; many by rows (tokens times the query heads of a cache
@@ -35,10 +39,9 @@ Space attentionSpace(lfm2::AttentionOp attention, const Target &target) {
   auto cache = cast<RankedTensorType>(attention.getKCache().getType());
   const int64_t heads = width(attention.getQ()) / cache.getDimSize(2);
   Space space;
-  space.kernel = llvm::formatv(
-      "attention heads={0} kv={1} dim={2} {3}", heads, cache.getDimSize(1),
-      cache.getDimSize(2),
-      lfm2::stringifyStoredKind(lfm2::StoredKind(cacheKind(cache))));
+  space.kernel =
+      llvm::formatv("attention heads={0} kv={1} dim={2} {3}", heads,
+                    cache.getDimSize(1), cache.getDimSize(2), cacheName(cache));
   if (attention.getWindow())
     space.kernel += llvm::formatv(" window={0}", *attention.getWindow());
   const int64_t all = target.vectorRegisters;
@@ -58,12 +61,21 @@ Space attentionSpace(lfm2::AttentionOp attention, const Target &target) {
 
 } // namespace
 
-std::optional<Kernel> ropeCache(Operation *op, const Target &) {
+std::optional<Kernel> ropeCache(Operation *op, const Target &,
+                                const Tuner *tuner) {
   auto rope = dyn_cast<lfm2::RopeCacheOp>(op);
   if (!rope || rope.getRope().getInterleaved() ||
       !cacheFits(rope.getKCache().getType()))
     return {};
   auto cache = cast<RankedTensorType>(rope.getKCache().getType());
+  constexpr int64_t preset = 4;
+  Choice choice = choose(
+      tuner,
+      rowSpace(llvm::formatv("rope_cache heads={0} kv={1} dim={2} rot={3} {4}",
+                             width(rope.getQ()) / cache.getDimSize(2),
+                             cache.getDimSize(1), cache.getDimSize(2),
+                             rope.getRope().getDim(), cacheName(cache)),
+               preset));
   KernelParams params(op);
   params.add("context", cache.getDimSize(0))
       .add("kv_heads", cache.getDimSize(1))
@@ -77,7 +89,7 @@ std::optional<Kernel> ropeCache(Operation *op, const Target &) {
       .add("k_stride", rowStride(rope.getK()))
       .add("v_stride", rowStride(rope.getV()))
       .add("eps", rope.getEps().convertToDouble());
-  return params.kernel("rope_cache", 1, 4);
+  return rowKernel(params, op, choice, preset);
 }
 
 std::optional<Kernel> attention(Operation *op, const Target &target,

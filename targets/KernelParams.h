@@ -15,6 +15,12 @@ inline int64_t width(mlir::Value rows) {
   return mlir::cast<mlir::RankedTensorType>(rows.getType()).getDimSize(1);
 }
 
+/// Whether an op's rows are those of one token.
+inline bool isOneToken(mlir::Operation *op) {
+  return mlir::cast<mlir::RankedTensorType>(op->getOperand(0).getType())
+             .getDimSize(0) == 1;
+}
+
 /// Collects parameters of one kernel.
 struct KernelParams {
   mlir::Builder builder;
@@ -75,9 +81,27 @@ void addTileRows(Space &space, const Target &target, int64_t rows,
 /// Those that `choice` means.
 int64_t tileRows(const Choice &choice, bool one);
 
+/// Rows of a vector of VNNI's products, where vectors of 512 bits are there:
+/// Zen 4 and others compute them in two halves, or slower. 0: the target's own
+/// way. Returns whether there is such a choice.
+bool addDotLanes(Space &space, const Target &target, bool many = true);
+
+/// Whether the tiles of a choice are whole vectors of the widths that it names.
+bool wholeVectors(const Choice &choice);
+
 /// `tuner`'s choice; the preset where the weight has a layout already, by
 /// another target or kernel, and the choice is for another one.
-Choice chosenFor(lfm2::LinearOp linear, const Space &space, const Tuner *tuner);
+Choice chosenFor(mlir::Value weight, const Space &space, const Tuner *tuner);
+
+/// A format as Space::kernel spells it: "f32", "q4/32".
+std::string storedName(lfm2::StoredAttr stored);
+
+/// The space of a kernel that takes tokens one after the other: how many are a
+/// chunk, from `least` on. And such a kernel, of the family of its op's name.
+Space rowSpace(std::string kernel, int64_t preset, int64_t least = 1);
+Kernel rowKernel(KernelParams &params, mlir::Operation *op,
+                 const Choice &choice, int64_t preset,
+                 lfm2::PanelsAttr layout = {});
 
 inline lfm2::StoredAttr stored(mlir::Value weight) {
   return mlir::dyn_cast_if_present<lfm2::StoredAttr>(
@@ -109,20 +133,25 @@ LinearTile quantizedTile(const Target &target, lfm2::StoredKind kind);
 /// quantized panels.
 inline constexpr int64_t dotDepth = 4;
 
-/// Providers of AttentionKernels.cpp.
-std::optional<Kernel> ropeCache(mlir::Operation *op, const Target &target);
-std::optional<Kernel> attention(mlir::Operation *op, const Target &target,
-                                const Tuner *tuner);
-
-/// Providers of ExpertKernels.cpp.
-std::optional<Kernel> route(mlir::Operation *op, const Target &target);
-std::optional<Kernel> experts(mlir::Operation *op, const Target &target);
-
-/// Providers of QuantizedKernels.cpp.
-std::optional<Kernel> linearQuantized(mlir::Operation *op, const Target &target,
-                                      const Tuner *tuner);
-std::optional<Kernel> embedQuantized(mlir::Operation *op, const Target &target);
-std::optional<Kernel> quantizeRows(mlir::Operation *op, const Target &target);
+// Providers, by file.
+using Answer = std::optional<Kernel>;
+// AttentionKernels.cpp
+Answer ropeCache(mlir::Operation *op, const Target &target, const Tuner *tuner);
+Answer attention(mlir::Operation *op, const Target &target, const Tuner *tuner);
+// ExpertKernels.cpp
+Answer route(mlir::Operation *op, const Target &target);
+Answer experts(mlir::Operation *op, const Target &target, const Tuner *tuner);
+// QuantizedKernels.cpp
+Answer linearQuantized(mlir::Operation *op, const Target &target,
+                       const Tuner *tuner);
+Answer quantizeRows(mlir::Operation *op, const Target &target,
+                    const Tuner *tuner);
+// RowKernels.cpp
+Answer embed(mlir::Operation *op, const Target &target, const Tuner *tuner);
+Answer rmsNorm(mlir::Operation *op, const Target &target, const Tuner *tuner);
+Answer shortConv(mlir::Operation *op, const Target &target, const Tuner *tuner);
+Answer swiglu(mlir::Operation *op, const Target &target);
+Answer add(mlir::Operation *op, const Target &target);
 
 } // namespace lfmc
 

@@ -3,7 +3,6 @@
 
 #include "runtime/include/lfm/program.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -32,11 +31,8 @@ lfm2::PanelsAttr panelsOf(Value weight, int64_t n, bool swiglu, int64_t most,
 std::string linearName(lfm2::LinearOp linear) {
   auto type = cast<RankedTensorType>(linear.getWeight().getType());
   lfm2::StoredAttr encoding = stored(linear.getWeight());
-  std::string name = llvm::formatv(
-      "linear n={0} k={1} {2}", type.getDimSize(0), type.getDimSize(1),
-      lfm2::stringifyStoredKind(encoding.getKind()));
-  if (encoding.isQuantized())
-    name += llvm::formatv("/{0}", encoding.getBlock());
+  std::string name = llvm::formatv("linear n={0} k={1} {2}", type.getDimSize(0),
+                                   type.getDimSize(1), storedName(encoding));
   if (linear.getActivation() == lfm2::Activation::Swiglu)
     name += " swiglu";
   if (linear.getBias())
@@ -59,10 +55,9 @@ int64_t tileRows(const Choice &choice, bool one) {
                   choice.at(one ? "one.tile_rows" : "many.tile_rows"));
 }
 
-Choice chosenFor(lfm2::LinearOp linear, const Space &space,
-                 const Tuner *tuner) {
+Choice chosenFor(Value weight, const Space &space, const Tuner *tuner) {
   Choice choice = choose(tuner, space);
-  lfm2::PanelsAttr given = stored(linear.getWeight()).getLayout();
+  lfm2::PanelsAttr given = stored(weight).getLayout();
   return !given || given.getRows() == choice["rows"] ? choice : space.preset();
 }
 
@@ -158,13 +153,13 @@ std::optional<Kernel> linear(Operation *op, const Target &target,
   int64_t blocks = llvm::divideCeil(k, std::max<int64_t>(kBlock, 64));
   kBlock = llvm::alignTo(llvm::divideCeil(k, blocks), 2);
   // Rows of bf16 have kernels of their own, without a space.
-  Choice choice =
-      chosenFor(linear, linearSpace(linear, target, tile, rows, kBlock),
-                rounded ? nullptr : tuner);
+  Choice choice = chosenFor(linear.getWeight(),
+                            linearSpace(linear, target, tile, rows, kBlock),
+                            rounded ? nullptr : tuner);
   rows = choice["rows"];
   layout = lfm2::PanelsAttr::get(op->getContext(), rows, depth, swiglu);
 
-  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
+  bool one = isOneToken(op);
   KernelParams params(op);
   params.add("n", n).add("k", k).add("rows", rows).add("depth", depth);
   params.add("wtype", int64_t(kind)).add("swiglu", int64_t(swiglu));
@@ -197,82 +192,6 @@ std::optional<Kernel> linear(Operation *op, const Target &target,
   return params.kernel("linear", panels, 0, layout);
 }
 
-std::optional<Kernel> embed(Operation *op, const Target &) {
-  auto embed = dyn_cast<lfm2::EmbedOp>(op);
-  if (!embed || !stored(embed.getTable()) ||
-      stored(embed.getTable()).isQuantized())
-    return {};
-  lfm2::StoredAttr encoding = stored(embed.getTable());
-  lfm2::PanelsAttr layout = encoding.getLayout();
-  if (!layout)
-    layout = lfm2::PanelsAttr::get(op->getContext(), 1, 1, false);
-  if (layout.getHalves())
-    return {};
-  KernelParams params(op);
-  params.add("width", width(embed.getResult()))
-      .add("rows", layout.getRows())
-      .add("depth", layout.getDepth())
-      .add("wtype", int64_t(encoding.getKind()));
-  return params.kernel("embed", 1, 4, layout);
-}
-
-std::optional<Kernel> rmsNorm(Operation *op, const Target &) {
-  auto norm = dyn_cast<lfm2::RmsNormOp>(op);
-  if (!norm)
-    return {};
-  int64_t group =
-      cast<RankedTensorType>(norm.getWeight().getType()).getDimSize(0);
-  KernelParams params(op);
-  params.add("width", group)
-      .add("heads", width(norm.getX()) / group)
-      .add("x_stride", rowStride(norm.getX()))
-      .add("eps", norm.getEps().convertToDouble());
-  return params.kernel("rms_norm", 1, 8);
-}
-
-std::optional<Kernel> shortConv(Operation *op, const Target &target) {
-  auto conv = dyn_cast<lfm2::ShortConvOp>(op);
-  if (!conv || !conv.getPre() ||
-      stored(conv.getWeight()).getKind() != lfm2::StoredKind::F32)
-    return {};
-  int64_t stride = rowStride(conv.getX());
-  if (rowStride(conv.getPre()) != stride || rowStride(conv.getPost()) != stride)
-    return {};
-  auto type = cast<RankedTensorType>(conv.getWeight().getType());
-  int64_t channels = type.getDimSize(0);
-  int64_t block = dividingPowerOfTwo(channels, 256);
-  if (block < target.vectorLanes)
-    block = channels;
-  KernelParams params(op);
-  params.add("channels", channels)
-      .add("taps", type.getDimSize(1))
-      .add("block", block)
-      .add("x_stride", stride)
-      .add("bias", int64_t(bool(conv.getBias())));
-  auto layout = lfm2::PanelsAttr::get(op->getContext(), channels, 1, false);
-  return params.kernel("short_conv", channels / block, 0, layout);
-}
-
-std::optional<Kernel> swiglu(Operation *op, const Target &) {
-  auto swiglu = dyn_cast<lfm2::SwigluOp>(op);
-  if (!swiglu || rowStride(swiglu.getGate()) != rowStride(swiglu.getUp()))
-    return {};
-  KernelParams params(op);
-  params.add("width", width(swiglu.getResult()))
-      .add("x_stride", rowStride(swiglu.getGate()));
-  return params.kernel("swiglu", 1, 4);
-}
-
-std::optional<Kernel> add(Operation *op, const Target &) {
-  auto add = dyn_cast<arith::AddFOp>(op);
-  if (!add || rowStride(add.getLhs()) != rowStride(add.getRhs()))
-    return {};
-  KernelParams params(op);
-  params.add("width", width(add.getResult()))
-      .add("x_stride", rowStride(add.getLhs()));
-  return params.kernel("add", 1, 4);
-}
-
 } // namespace
 
 std::optional<Kernel> kernelFor(Operation *op, const Target &target,
@@ -285,9 +204,8 @@ std::optional<Kernel> kernelFor(Operation *op, const Target &target,
 
 ArrayRef<KernelProvider> kernelProviders(const Target &) {
   static const KernelProvider providers[] = {
-      linear,         linearQuantized, route,        experts,   embed,
-      embedQuantized, rmsNorm,         quantizeRows, shortConv, ropeCache,
-      attention,      swiglu,          add};
+      linear,       linearQuantized, route,     experts,   embed,  rmsNorm,
+      quantizeRows, shortConv,       ropeCache, attention, swiglu, add};
   return providers;
 }
 

@@ -5,6 +5,8 @@
 
 #include "runtime/include/lfm/program.h"
 
+#include "llvm/Support/FormatVariadic.h"
+
 #include <algorithm>
 
 using namespace mlir;
@@ -57,6 +59,9 @@ bool inQuads(Value x, const Target &target) {
                0;
   });
 }
+
+/// Tokens of a chunk of rows that are quantized: a quad at least.
+constexpr int64_t quantizeChunk = 4;
 
 /// Tokens of a step from which it pays to rewrite weights.
 constexpr int64_t wideFrom = 32;
@@ -154,6 +159,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
             usedByOne);
   // Where weights are rewritten, the rest is for short steps only.
   const bool wide = target.isX86() && wideGroup(linear, target);
+  const bool widths = addDotLanes(space, target, !wide);
   auto unlessWide = [&](std::vector<int64_t> values) {
     return wide ? std::vector<int64_t>() : values;
   };
@@ -175,15 +181,23 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
                                            : std::vector<int64_t>{3, 4, 5, 6},
               target.vectorRegisters >= 32 ? 12 : 6, usedByMany);
   space.add("many.prefetch", unlessWide({0, 2048, 8192}), 8192, usedByMany);
+  if (widths && wide)
+    space.add("many.wide_lanes", {8, 16}, 16, usedByMany);
   space.allowed = [=](const Choice &c) {
     const int64_t rows = c.at("rows");
+    if (!wholeVectors(c))
+      return false;
     // codegen/llvm/micro/ArmMatrix.cpp takes whole panels of up to four
     // vectors.
     if (quads)
       return rows <= matrixRows && c.at("many.tile_rows") >= rows;
-    const int64_t vectors = std::min(rows, c.at("many.tile_rows")) / lanes;
-    if (wide && c.at("many.wide_tokens") * vectors > target.vectorRegisters)
-      return false;
+    const int64_t tile = tileRows(c, false);
+    if (wide) {
+      const int64_t by = widths ? c.at("many.wide_lanes") : lanes;
+      return c.at("many.wide_tokens") * tile <= by * target.vectorRegisters;
+    }
+    const int64_t dot = widths ? c.at("many.dot_lanes") : 0;
+    const int64_t vectors = tile / (dot ? dot : lanes);
     // Sums that are far more than the registers only ever lose, but for those
     // that lie in memory.
     return tiles ||
@@ -193,6 +207,25 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
 }
 
 } // namespace
+
+bool addDotLanes(Space &space, const Target &target, bool many) {
+  if (target.vectorLanes != 16 ||
+      !(target.cpuFeatures & LFM_CPU_AVX512_ICELAKE) ||
+      (target.cpuFeatures & LFM_CPU_AMX_INT8))
+    return false;
+  space.add("one.dot_lanes", {8, 16}, 0, usedByOne);
+  if (many)
+    space.add("many.dot_lanes", {8, 16}, 0, usedByMany);
+  return true;
+}
+
+bool wholeVectors(const Choice &choice) {
+  return llvm::all_of(choice, [&](const auto &value) {
+    const auto &[name, lanes] = value;
+    return !StringRef(name).ends_with("_lanes") || !lanes ||
+           tileRows(choice, StringRef(name).starts_with("one.")) % lanes == 0;
+  });
+}
 
 lfm2::PanelsAttr quantizedPanels(MLIRContext *context, const Target &target,
                                  lfm2::StoredKind kind, int64_t rows,
@@ -229,9 +262,9 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
-  bool one = cast<RankedTensorType>(linear.getX().getType()).getDimSize(0) == 1;
-  Choice choice =
-      chosenFor(linear, linearSpace(linear, target, tile, rows, most), tuner);
+  bool one = isOneToken(op);
+  Choice choice = chosenFor(
+      linear.getWeight(), linearSpace(linear, target, tile, rows, most), tuner);
   rows = choice["rows"];
   layout = quantizedPanels(op->getContext(), target, encoding.getKind(), rows,
                            swiglu);
@@ -253,6 +286,7 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     int64_t perChunk =
         std::max<int64_t>(1, (choice["one.chunk_kib"] << 10) / bytes);
     params.addUnless(8192, "prefetch", choice["one.prefetch"]);
+    params.addUnless(0, "lanes", choice["one.dot_lanes"]);
     params.add("tokens", int64_t(1)).add("panels", int64_t(1));
     params.add("per_chunk", perChunk).add("chunk_bytes", perChunk * bytes);
     return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0,
@@ -266,6 +300,7 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   block = std::max<int64_t>(1, block / tokens) * tokens;
   int64_t perChunk = std::max<int64_t>(1, choice["many.chunk_rows"] / rows);
   params.addUnless(8192, "prefetch", choice["many.prefetch"]);
+  params.addUnless(0, "lanes", choice["many.dot_lanes"]);
   if (inQuads(linear.getX(), target))
     params.add("quads", int64_t(1));
   if (int64_t group = groupOf(linear.getX(), target)) {
@@ -273,51 +308,56 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     if (target.isX86())
       params.add("wide_tokens", choice["many.wide_tokens"])
           .add("wide_columns", wideColumns(k, group, swiglu));
+    if (auto it = choice.find("many.wide_lanes"); it != choice.end())
+      params.addUnless(target.vectorLanes, "wide_lanes", it->second);
   }
   params.add("tokens", tokens).add("k_block", k);
   params.add("token_block", block).add("per_chunk", perChunk);
   return params.kernel("linear", llvm::divideCeil(panels, perChunk), 0, layout);
 }
 
-std::optional<Kernel> quantizeRows(Operation *op, const Target &target) {
+/// Values of a vector on the way to codes, and tokens of a chunk.
+static Space quantizeSpace(lfm2::QuantizeOp quantize, bool quads,
+                           int64_t group) {
+  std::string name =
+      llvm::formatv("quantize width={0}", width(quantize.getX()));
+  if (quantize.getNorm())
+    name += " norm";
+  if (quads)
+    name += " quads";
+  if (group)
+    name += llvm::formatv(" group={0}", group);
+  Space space = rowSpace(name, quantizeChunk, quads ? 4 : 1);
+  space.add("one.vector", {8, 16}, 32, usedByOne);
+  space.add("many.vector", {8, 16}, 32, usedByMany);
+  return space;
+}
+
+std::optional<Kernel> quantizeRows(Operation *op, const Target &target,
+                                   const Tuner *tuner) {
   auto quantize = dyn_cast<lfm2::QuantizeOp>(op);
   if (!quantize)
     return {};
+  const bool rounded = quantize.getResult().getType().getElementType().isBF16();
+  const bool quads = inQuads(quantize.getResult(), target);
+  const int64_t group = groupOf(quantize.getResult(), target);
+  // Rows of bf16 have no space, like the linears that read them.
+  Choice choice =
+      choose(rounded ? nullptr : tuner, quantizeSpace(quantize, quads, group));
   KernelParams params(op);
   params.add("width", width(quantize.getX()))
       .add("x_stride", rowStride(quantize.getX()))
       .add("norm", int64_t(bool(quantize.getNorm())))
-      .add("rounded",
-           int64_t(quantize.getResult().getType().getElementType().isBF16()));
-  if (inQuads(quantize.getResult(), target))
+      .add("rounded", int64_t(rounded));
+  if (quads)
     params.add("quads", int64_t(1));
-  if (int64_t group = groupOf(quantize.getResult(), target))
+  if (group)
     params.add("group", group).add("wide_from", wideFrom);
   if (quantize.getEps())
     params.add("eps", quantize.getEps()->convertToDouble());
-  return params.kernel("quantize", 1, 4);
-}
-
-std::optional<Kernel> embedQuantized(Operation *op, const Target &) {
-  auto embed = dyn_cast<lfm2::EmbedOp>(op);
-  if (!embed || !stored(embed.getTable()) ||
-      !stored(embed.getTable()).isQuantized())
-    return {};
-  lfm2::StoredAttr encoding = stored(embed.getTable());
-  lfm2::PanelsAttr layout = encoding.getLayout();
-  if (!layout)
-    layout = lfm2::PanelsAttr::get(op->getContext(), 1, dotDepth, false);
-  if (layout.getHalves())
-    return {};
-  KernelParams params(op);
-  params.add("width", width(embed.getResult()))
-      .add("rows", layout.getRows())
-      .add("depth", layout.getDepth())
-      .add("block", encoding.getBlock())
-      .add("block_bytes", encoding.getBytes(encoding.getBlock()))
-      .add("wtype", int64_t(encoding.getKind()))
-      .addUnless(0, "raised", layout.getRaised());
-  return params.kernel("embed", 1, 4, layout);
+  params.addUnless(32, "vector",
+                   choice[isOneToken(op) ? "one.vector" : "many.vector"]);
+  return rowKernel(params, op, choice, quantizeChunk);
 }
 
 } // namespace lfmc

@@ -96,6 +96,9 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
     params.fail(
         "parameter 'group' wants a target with VNNI and whole vectors of "
         "rows");
+  if (s.lanes)
+    params.fail("parameter 'lanes' wants a target with VNNI, vectors of so "
+                "many rows and whole ones in a tile");
   if (w.raised)
     params.fail("parameter 'raised' wants HVX and panels of 32 or 64 rows");
   const int blocks = w.k / activationBlock, groups = activationBlock / w.depth;

@@ -6,6 +6,7 @@
 //   q[k]     = v[k] * (1 / scale[b]), rounded to the nearest integer, ties to
 //              even; -127 to 127
 //   sum[b]   = sum of q[k]
+// "vector" values (default: 32) are a vector on the way to codes.
 // A block whose scale would be below 2^-126 becomes zeros with scale 0.
 //   quantize            v[k] = x[k]
 //   rms_norm_quantize   v[k] = g[k] * x[k] / sqrt(mean of x^2 + eps), with the
@@ -27,11 +28,14 @@ namespace lfmc::halide {
 namespace {
 
 struct Row {
-  int width, block, blocks;
+  int width, block, blocks, vector;
 
   explicit Row(const Params &params)
       : width(params.size("width")),
-        block(params.size("group", activationBlock)), blocks(width / block) {
+        block(params.size("group", activationBlock)), blocks(width / block),
+        vector(params.integer("vector", activationBlock, 4, activationBlock)) {
+    if (activationBlock % vector)
+      params.fail("parameter 'vector' must divide 32");
     if (block % activationBlock)
       params.fail("parameter 'group' must be a multiple of 32");
     if (width % block)
@@ -45,7 +49,7 @@ struct Blocks {
   Func q, scale;
 };
 
-Blocks quantizeBlocks(int size, int count,
+Blocks quantizeBlocks(int size, int count, int vector,
                       const std::function<Expr(Expr, Expr)> &value) {
   Var i("i"), b("b");
   Func q("q"), scale("scale"), largest("largest"), inverse("inverse");
@@ -66,7 +70,7 @@ Blocks quantizeBlocks(int size, int count,
 
   scale.compute_root();
   largest.compute_at(scale, b).store_in(MemoryType::Stack);
-  const int lanes = dividingLanes(size, activationBlock);
+  const int lanes = dividingLanes(size, vector);
   if (lanes > 1) {
     RVar outer("outer"), inner("inner");
     largest.update()
@@ -76,7 +80,7 @@ Blocks quantizeBlocks(int size, int count,
         .vectorize(inner);
   }
   q.compute_root().bound(b, 0, count);
-  vectorizeLoop(q, i, size, activationBlock);
+  vectorizeLoop(q, i, size, vector);
   inverse.compute_at(q, b).store_in(MemoryType::Stack);
   return {q, scale};
 }
@@ -84,9 +88,9 @@ Blocks quantizeBlocks(int size, int count,
 // Outputs q, scale and sum of the row `value(k)`.
 std::vector<Func> quantizeRow(const Row &row,
                               const std::function<Expr(Expr)> &value) {
-  auto [q, scale] = quantizeBlocks(row.block, row.blocks, [&](Expr i, Expr b) {
-    return value(b * row.block + i);
-  });
+  auto [q, scale] =
+      quantizeBlocks(row.block, row.blocks, row.vector,
+                     [&](Expr i, Expr b) { return value(b * row.block + i); });
   Var b("b");
   Func sum("sum"), total("total");
   RDom i(0, row.block, "i");
@@ -140,8 +144,8 @@ Pipeline buildQuantizeHeads(const Params &params, const Machine &) {
   if (headStride % 4)
     params.fail("parameter 'q_head_stride' must be a multiple of 4");
   ImageParam x = input("x", Float(32), {{dim, 1}, {heads, dim}});
-  auto [q, scale] =
-      quantizeBlocks(dim, heads, [&](Expr i, Expr h) { return x(i, h); });
+  auto [q, scale] = quantizeBlocks(dim, heads, activationBlock,
+                                   [&](Expr i, Expr h) { return x(i, h); });
   pinOutput(q, {{dim, elemStride}, {heads, headStride}});
   pinOutput(scale, {{heads, headStride / 4}});
   return {{x}, {q, scale}, {}};

@@ -71,6 +71,7 @@ LinearQShape::LinearQShape(const Params &params,
                             "of the panel's {} rows",
                             tileRows, layout.rows));
   prefetch = params.integer("prefetch", 8192, 0, 1 << 20);
+  lanes = params.integer("lanes", 0, 0, 16);
 }
 
 } // namespace lfmc::halide

@@ -66,6 +66,8 @@ struct LinearQShape {
   int group;    // columns that share a scale, of x and of rewritten weights
                 // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
   int prefetch; // bytes ahead; 0: none
+  int lanes;    // rows of a vector where VNNI multiplies
+                // (codegen/llvm/micro/DotTile.cpp); 0: the target's own way
 
   /// Throws ParameterError.
   LinearQShape(const Params &params, const QuantizedLayout &layout);

@@ -12,6 +12,7 @@ LinearCall::LinearCall(const DeclParams &params)
       wtype(params["wtype"]), xtype(params["xtype"]),
       tileRows(params["tile_rows"]), block(params["block"]),
       blockBytes(params["block_bytes"]), group(params["group"]),
+      lanes(params["lanes"]), wideLanes(params["wide_lanes"]),
       swiglu(params["swiglu"]), dot(params["dot"]), quads(params["quads"]),
       raised(params["raised"]),
       prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
@@ -78,6 +79,8 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
     buffers.push_back(part.address);
   if (grouped)
     micro.ints["group"] = group;
+  if (int64_t chosen = grouped ? wideLanes : lanes)
+    micro.ints["lanes"] = chosen;
   buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() / k * o.k0));
   if (o.bias) {
     micro.ints["bias"] = 1;
@@ -94,15 +97,17 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
 
 void LinearCall::widen(MacroBuilder &m, Value w, int64_t k0, int64_t count,
                        Value to) const {
-  m.call({"wide_panel",
-          {{"wtype", wtype},
-           {"rows", rows},
-           {"block", block},
-           {"depth", depth},
-           {"k", count},
-           {"group", group}},
-          {}},
-         {m.at(w, panelBytes() / k * k0), to});
+  halide::MicroKernel micro{"wide_panel",
+                            {{"wtype", wtype},
+                             {"rows", rows},
+                             {"block", block},
+                             {"depth", depth},
+                             {"k", count},
+                             {"group", group}},
+                            {}};
+  if (wideLanes)
+    micro.ints["lanes"] = wideLanes;
+  m.call(micro, {m.at(w, panelBytes() / k * k0), to});
 }
 
 int64_t LinearCall::wideBytes(int64_t count) const {

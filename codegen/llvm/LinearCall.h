@@ -11,7 +11,7 @@ namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
 /// (rows, k, depth, wtype, xtype, dot, quads, raised, tile_rows, block,
-/// block_bytes, swiglu, prefetch, group).
+/// block_bytes, swiglu, prefetch, group, lanes, wide_lanes).
 class LinearCall {
 public:
   explicit LinearCall(const DeclParams &params);
@@ -20,6 +20,9 @@ public:
   /// Columns that share a scale when many tokens are multiplied by rewritten
   /// weights; 0: they never are.
   const int64_t group;
+  /// Rows of a vector of VNNI's products, with weights as stored and rewritten;
+  /// 0: the target's own way.
+  const int64_t lanes, wideLanes;
   const bool swiglu, dot, quads, raised;
   /// Bytes ahead of the weights; unset: the microkernel's own.
   const std::optional<int64_t> prefetch;

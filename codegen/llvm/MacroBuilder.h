@@ -130,6 +130,10 @@ public:
     return value ? value.getInt() : 0;
   }
   bool has(llvm::StringRef name) const { return params.contains(name); }
+  /// Tokens of a chunk of a kernel that takes one after the other.
+  int64_t chunkTokens(int64_t preset) const {
+    return has("chunk_tokens") ? (*this)["chunk_tokens"] : preset;
+  }
   double real(llvm::StringRef name) const {
     auto value = params.getAs<mlir::FloatAttr>(name);
     return value ? value.getValueAsDouble() : 0;

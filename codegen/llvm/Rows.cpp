@@ -8,9 +8,12 @@ using namespace mlir;
 
 namespace lfmc {
 
-/// Calls body(t) for the tokens of the chunk, `tile` a chunk.
-static void overTokens(MacroBuilder &m, const MacroArgs &args, int64_t tile,
+/// Calls body(t) for the tokens of the chunk, of which there are
+/// "chunk_tokens", or `preset`.
+static void overTokens(MacroBuilder &m, const DeclParams &params,
+                       const MacroArgs &args, int64_t preset,
                        llvm::function_ref<void(Value)> body) {
+  const int64_t tile = params.chunkTokens(preset);
   Value first = m.mul(args.chunk, tile);
   m.loop(first, m.min(m.add(first, m.i64(tile)), args.n), 1, body);
 }
@@ -20,7 +23,7 @@ void buildEmbed(MacroBuilder &m, const DeclParams &params,
   const int64_t width = params["width"], rows = params["rows"];
   const int64_t depth = params["depth"], block = params["block"];
   const int64_t elementBytes = params["wtype"] == 0 ? 4 : 2;
-  overTokens(m, args, 4, [&](Value t) {
+  overTokens(m, params, args, 4, [&](Value t) {
     Value id = m.toI64(m.load(m.b.getI32Type(), m.at(args.pointers[0], t, 4)));
     if (block) {
       const int64_t panelBytes = rows * (width / block) * params["block_bytes"];
@@ -52,7 +55,7 @@ void buildEmbed(MacroBuilder &m, const DeclParams &params,
 void buildRmsNorm(MacroBuilder &m, const DeclParams &params,
                   const MacroArgs &args) {
   const int64_t width = params["width"], heads = params["heads"];
-  overTokens(m, args, 8, [&](Value t) {
+  overTokens(m, params, args, 8, [&](Value t) {
     m.call({"rms_norm",
             {{"width", width}, {"heads", heads}},
             {{"eps", params.real("eps")}}},
@@ -75,6 +78,8 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     micro = {"copy", {{"dim", width}, {"ytype", bf16Type}}, {}};
   if (norm)
     micro.doubles["eps"] = params.real("eps");
+  if (params.has("vector") && !rounded)
+    micro.ints["vector"] = params["vector"];
   const int64_t rowBytes = width + width / 4;
   // `shared` columns have one scale; 0: as everywhere else.
   auto quantize = [&](Value t, Value row, int64_t shared) {
@@ -94,16 +99,18 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
   };
   auto place = [&](Value t) { return m.at(args.pointers.back(), t, rowBytes); };
   auto inRows = [&](int64_t shared) {
-    overTokens(m, args, 4, [&](Value t) { quantize(t, place(t), shared); });
+    overTokens(m, params, args, 4,
+               [&](Value t) { quantize(t, place(t), shared); });
   };
   // Whole quads; what is left stays in rows.
   auto inQuads = [&](int64_t shared) {
     halide::MicroKernel quads{"quads", {{"k", width}}, {}};
     if (shared)
       quads.ints["group"] = shared;
+    const int64_t chunk = params.chunkTokens(4);
     Value rows = m.stack(4 * rowBytes);
-    Value first = m.mul(args.chunk, 4);
-    Value last = m.min(m.add(first, m.i64(4)), args.n);
+    Value first = m.mul(args.chunk, chunk);
+    Value last = m.min(m.add(first, m.i64(chunk)), args.n);
     m.tiles(m.sub(last, first), {4, 1}, [&](Value done, int64_t size) {
       Value t = m.add(first, done);
       if (size == 1)
@@ -126,7 +133,7 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
 static void buildBinary(MacroBuilder &m, const DeclParams &params,
                         const MacroArgs &args, const char *family) {
   const int64_t width = params["width"], stride = params["x_stride"] * 4;
-  overTokens(m, args, 4, [&](Value t) {
+  overTokens(m, params, args, 4, [&](Value t) {
     m.call({family, {{"width", width}}, {}},
            {m.at(args.pointers[0], t, stride),
             m.at(args.pointers[1], t, stride),

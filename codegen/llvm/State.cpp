@@ -25,7 +25,7 @@ void buildRopeCache(MacroBuilder &m, const DeclParams &params,
   Value table = args.pointers[5], y = args.pointers[6];
   Value kCache = args.pointers[7], vCache = args.pointers[8];
 
-  const int64_t tile = 4; // the chunks' token count
+  const int64_t tile = params.chunkTokens(4);
   Value first = m.mul(args.chunk, tile);
   Value last = m.min(m.add(first, m.i64(tile)), args.n);
   m.loop(first, last, 1, [&](Value t) {

@@ -79,10 +79,10 @@ void buildWideTile(LinearQ &kernel, int64_t lanes);
 inline int64_t widePanelBytes(int64_t rows, int64_t group) {
   return rows * (group + 4);
 }
-/// wide_panel(w, panel), parameters wtype, block, rows, depth, k, group.
-/// Throws halide::ParameterError.
+/// wide_panel(w, panel), parameters wtype, block, rows, depth, k, group,
+/// lanes. Throws halide::ParameterError.
 void buildWidePanel(llvm::Module &module, llvm::StringRef symbol,
-                    const halide::Params &params, int64_t lanes);
+                    const halide::Params &params, int64_t lanes, bool narrow);
 /// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
 void buildMatrixTile(LinearQ &kernel);
 /// linear_q by HVX; panels of 32 or 64 rows. To be optimised.

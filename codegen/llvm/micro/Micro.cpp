@@ -23,6 +23,16 @@ static bool hasVnni(const Target &target) {
   return target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE);
 }
 
+/// Rows of a vector of vpdpbusd: the parameter "lanes", which may be half of
+/// the target's; 0: none that the target has.
+static int64_t dotLanes(const MicroKernel &kernel, const Target &target) {
+  const int64_t lanes = parameter(kernel, "lanes", target.vectorLanes);
+  return hasVnni(target) && (lanes == 8 || lanes == 16) &&
+                 lanes <= target.vectorLanes
+             ? lanes
+             : 0;
+}
+
 MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   if (kernel.family == "quads")
     return MicroBackend::Quads;
@@ -38,10 +48,12 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
       (target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0);
   if (parameter(kernel, "group", 0) && fours)
     return MicroBackend::ArmWide;
+  const int64_t lanes = dotLanes(kernel, target);
+  const bool vectors = rows > 0 && lanes && tileRows % lanes == 0;
   if (parameter(kernel, "group", 0))
-    return hasVnni(target) && rows > 0 && tileRows % target.vectorLanes == 0
-               ? MicroBackend::Wide
-               : MicroBackend::Halide;
+    return vectors ? MicroBackend::Wide : MicroBackend::Halide;
+  if (parameter(kernel, "lanes", 0))
+    return vectors ? MicroBackend::Dot : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_HVX)
     return rows == 32 || rows == 64 ? MicroBackend::Hvx : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_AMX_INT8)
@@ -49,9 +61,7 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
                ? MicroBackend::Matrix
                : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_AVX_VNNI)
-    return rows > 0 && tileRows % target.vectorLanes == 0
-               ? MicroBackend::Dot
-               : MicroBackend::Halide;
+    return vectors ? MicroBackend::Dot : MicroBackend::Halide;
   if ((target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0))
     return fours ? MicroBackend::ArmMatrix : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
@@ -77,9 +87,12 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildQuads(*module, symbol, k, group);
       return module;
     }
+    // Half vectors stay halves: the code generator joins none.
+    const int64_t lanes = dotLanes(kernel, target);
+    const bool narrow = lanes && lanes < target.vectorLanes;
     if (backend == MicroBackend::WidePanel) {
       buildWidePanel(*module, symbol, halide::Params(kernel),
-                     target.vectorLanes);
+                     dotLanes(kernel, target), narrow);
       return module;
     }
     const halide::Params params(kernel);
@@ -92,6 +105,8 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
                                         "(parameter 'raised')");
     linear.begin(*module, symbol,
                  llvm::Triple(target.triple).getArchPointerBitWidth() / 8);
+    if (narrow)
+      linear.writer->limitVectors(lanes * 32);
     if (backend == MicroBackend::Matrix)
       buildMatrixTile(linear);
     else if (backend == MicroBackend::ArmDot)
@@ -102,11 +117,11 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       checkWide(params, linear.layout, linear.shape.group);
       buildArmWide(linear);
     } else if (backend == MicroBackend::Wide)
-      buildWideTile(linear, target.vectorLanes);
+      buildWideTile(linear, lanes);
     else if (backend == MicroBackend::Hvx)
       buildHvxTile(linear);
     else
-      buildDotTile(linear, target.vectorLanes);
+      buildDotTile(linear, lanes);
     linear.writer->finish();
     return module;
   } catch (const halide::ParameterError &error) {

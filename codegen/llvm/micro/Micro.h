@@ -14,7 +14,8 @@
 //                   the rest of Halide's kernels, as LLVM IR   HalideModule.cpp
 //   arm64 + dotprod linear_q in whole vectors of 4 rows   ArmDot.cpp
 //   arm64 + i8mm    linear_q of quads, and quads          ArmMatrix.cpp,
-//                                                         ArmWide.cpp, Quads.cpp
+//                                                         ArmWide.cpp,
+//                                                         Quads.cpp
 // All else is Halide's.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICRO_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICRO_H

@@ -23,6 +23,11 @@ MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers,
 
 void MicroWriter::finish() { b.CreateRet(b.getInt32(0)); }
 
+void MicroWriter::limitVectors(int64_t bits) {
+  for (const char *name : {"prefer-vector-width", "min-legal-vector-width"})
+    function->addFnAttr(name, std::to_string(bits));
+}
+
 Value *MicroWriter::at(Value *pointer, int64_t bytes) {
   return b.CreateConstGEP1_64(b.getInt8Ty(), pointer, bytes);
 }

@@ -3,8 +3,9 @@
 // Writes a microkernel's function: i32 symbol(halide_buffer_t *...) whose
 // arguments are buffers of which only `host` is read. Offsets are in bytes,
 // loads and stores need no alignment. What is written here is emitted without
-// the optimiser (but for HVX), which would keep in registers what the writer keeps in memory
-// and spill what the writer keeps in registers. Private to codegen/llvm/micro.
+// the optimiser (but for HVX), which would keep in registers what the writer
+// keeps in memory and spill what the writer keeps in registers. Private to
+// codegen/llvm/micro.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
 
@@ -24,6 +25,8 @@ public:
   MicroWriter(llvm::Module &module, llvm::StringRef symbol, unsigned buffers,
               int64_t pointerBytes = 8);
   void finish();
+  /// No instruction of the function shall take more than `bits`.
+  void limitVectors(int64_t bits);
 
   /// The memory of the buffers, in call order.
   llvm::ArrayRef<llvm::Value *> hosts() const { return memory; }

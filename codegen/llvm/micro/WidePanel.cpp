@@ -139,14 +139,17 @@ void WidePanel::build() {
 } // namespace
 
 void buildWidePanel(Module &module, StringRef symbol,
-                    const halide::Params &params, int64_t lanes) {
+                    const halide::Params &params, int64_t lanes, bool narrow) {
   const halide::QuantizedLayout layout(params, "k", false);
   const int group = params.size("group");
+  params.integer("lanes", lanes, 8, 16);
   params.checkAllRead();
   checkWide(params, layout, group);
-  if (layout.rows % lanes)
+  if (!lanes || layout.rows % lanes)
     params.fail("parameter 'rows' wants whole vectors");
   MicroWriter writer(module, symbol, 2);
+  if (narrow)
+    writer.limitVectors(lanes * 32);
   WidePanel(writer, layout, group, lanes).build();
   writer.finish();
 }

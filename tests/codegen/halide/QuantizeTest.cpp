@@ -45,8 +45,10 @@ void compare(const Row &row, const float *x, int size = 32) {
 }
 
 Case quantizeCase(int width, std::function<float(int, Random &)> value,
-                  int group = 32) {
-  return {MicroKernel{"quantize", {{"width", width}, {"group", group}}, {}},
+                  int group = 32, int vector = 32) {
+  return {MicroKernel{"quantize",
+                      {{"width", width}, {"group", group}, {"vector", vector}},
+                      {}},
           [=](const Kernel &kernel) {
             Random random(width);
             Buffer<float> x(width);
@@ -111,6 +113,15 @@ TEST_P(QuantizeTest, Widths) {
   for (int width : {32, 64, 96, 160, 1024, 2048})
     cases.push_back(
         quantizeCase(width, [](int, Random &random) { return random(); }));
+  run(cases);
+}
+
+TEST_P(QuantizeTest, Vectors) {
+  std::vector<Case> cases;
+  for (int vector : {4, 8, 16})
+    for (int group : {32, 128})
+      cases.push_back(quantizeCase(
+          512, [](int, Random &random) { return random(); }, group, vector));
   run(cases);
 }
 

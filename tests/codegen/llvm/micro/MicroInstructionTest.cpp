@@ -63,6 +63,49 @@ TEST(MicroInstructions, WideTilesMultiplyAndLittleElse) {
   }
 }
 
+// What Zen 4 and older cores may want of a target with 512 bits: none of them
+// wide, not even those that end a tile.
+TEST(MicroInstructions, HalvesOfVectorsStayHalves) {
+  auto tile = [](int wtype, int rows, int tokens, int64_t lanes) {
+    MicroKernel kernel = quantizedTile(wtype, rows, tokens);
+    kernel.ints["lanes"] = lanes;
+    return kernel;
+  };
+  for (int wtype : allQuantized)
+    for (int tokens : {1, 6, 12}) {
+      SCOPED_TRACE(testing::Message() << wtype << ' ' << tokens);
+      std::string half =
+          assemblyFor(tile(wtype, 16, tokens, 8), "x86-64-v4-vnni");
+      EXPECT_EQ(count(half, "vpdpbusd\t.*ymm"), 2 * 8 * tokens);
+      EXPECT_EQ(count(half, "[a-z].*zmm"), 0);
+      std::string whole =
+          assemblyFor(tile(wtype, 32, tokens, 16), "x86-64-v4-vnni");
+      EXPECT_EQ(count(whole, "vpdpbusd\t.*zmm"), 2 * 8 * tokens);
+    }
+  for (bool swiglu : {false, true}) {
+    MicroKernel wide = tile(Q4, 16, 12, 8);
+    wide.ints["k"] = 1024;
+    wide.ints["group"] = 256;
+    wide.ints["swiglu"] = swiglu;
+    std::string text = assemblyFor(wide, "x86-64-v4-vnni");
+    // 24 sums stay in 32 registers; nothing is spilled in the loop.
+    EXPECT_EQ(count(text, "vpdpbusd\t.*ymm"), 8 * 2 * 12);
+    EXPECT_EQ(count(text, "[a-z].*zmm"), 0);
+  }
+  MicroKernel panel{"wide_panel",
+                    {{"wtype", Q4},
+                     {"rows", 16},
+                     {"block", 32},
+                     {"depth", 4},
+                     {"k", 512},
+                     {"group", 256},
+                     {"lanes", 8}},
+                    {}};
+  std::string text = assemblyFor(panel, "x86-64-v4-vnni");
+  EXPECT_GT(count(text, "vpmullw\t.*ymm"), 0);
+  EXPECT_EQ(count(text, "[a-z].*zmm"), 0);
+}
+
 TEST(MicroInstructions, MatrixProductsAreWholeTiles) {
   for (int wtype : allQuantized)
     for (int tokens : {8, 16, 64}) {
@@ -155,6 +198,16 @@ TEST(MicroBackends, WhoCompilesWhat) {
   EXPECT_EQ(backend(16, 16, avx512), MicroBackend::Halide);
   EXPECT_EQ(microBackend({"quantize", {{"width", 64}}, {}}, amx),
             MicroBackend::Halide);
+  auto inLanes = [](int rows, int64_t lanes, const Target &target) {
+    MicroKernel kernel = quantizedTile(Q4, rows, 4);
+    kernel.ints["lanes"] = lanes;
+    return microBackend(kernel, target);
+  };
+  EXPECT_EQ(inLanes(16, 8, avx512), MicroBackend::Dot);
+  EXPECT_EQ(inLanes(16, 16, avx512), MicroBackend::Dot);
+  EXPECT_EQ(inLanes(8, 16, avx512), MicroBackend::Halide);
+  EXPECT_EQ(inLanes(16, 16, vnni), MicroBackend::Halide);
+  EXPECT_EQ(inLanes(16, 4, avx512), MicroBackend::Halide);
 }
 
 TEST(MicroErrors, NameFamilyAndParameter) {
@@ -171,6 +224,9 @@ TEST(MicroErrors, NameFamilyAndParameter) {
                                   "is 48, expected 32, 64 or 128");
   EXPECT_EQ(message("colour", 1), "microkernel 'linear_q': unknown parameter "
                                   "'colour' (value 1)");
+  EXPECT_EQ(message("lanes", 16),
+            "microkernel 'linear_q': parameter 'lanes' wants a target with "
+            "VNNI, vectors of so many rows and whole ones in a tile");
 }
 
 TEST(MicroErrors, OfRewrittenWeights) {

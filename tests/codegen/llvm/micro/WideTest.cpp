@@ -11,7 +11,8 @@ namespace lfmc::halide::test {
 namespace {
 
 const Isa vnni[] = {{"v3_vnni", "x86-64-v3-vnni", 16, {3, 6}},
-                    {"v4_vnni", "x86-64-v4-vnni", 32, {8, 12}}};
+                    {"v4_vnni", "x86-64-v4-vnni", 32, {8, 12}},
+                    {"v4_ymm", "x86-64-v4-vnni", 16, {8, 12}}};
 
 /// A panel as wide_panel writes it.
 struct WidePanel {
