@@ -4,11 +4,27 @@
 #ifndef LFMC_CODEGEN_TUNE_JOBFILE_H
 #define LFMC_CODEGEN_TUNE_JOBFILE_H
 
-#include "codegen/tune/Problem.h"
+#include "codegen/tune/MeasureOptions.h"
+#include "codegen/tune/measure/job.h"
+#include "targets/Kernels.h"
 
 #include <cstring>
+#include <vector>
 
 namespace lfmc::tune {
+
+/// An operand that is not records; they need more.
+inline lfm_operand operandOf(uint32_t kind, uint64_t rows, uint64_t units,
+                             uint64_t unit, uint64_t columns, uint64_t data) {
+  lfm_operand operand = {};
+  operand.kind = kind;
+  operand.rows = uint32_t(rows);
+  operand.units = units;
+  operand.unit = unit;
+  operand.columns = columns;
+  operand.data = data;
+  return operand;
+}
 
 class JobFile {
 public:
@@ -36,11 +52,53 @@ public:
     return append(values.data(), values.size() * sizeof(T));
   }
 
-  /// The next operand of kernel `index`: kind, rows, units, unit, columns,
-  /// data.
+  void setChunks(const Kernel (&kernels)[2], int64_t tokens) {
+    for (int i : {0, 1})
+      setChunks(i, kernels[i], tokens);
+  }
+  void setChunks(int index, const Kernel &kernel, int64_t tokens) {
+    const kernel::ChunksAttr chunks = kernel.chunks;
+    const int64_t pieces =
+        chunks.getTokens()
+            ? (tokens + chunks.getTokens() - 1) / chunks.getTokens()
+            : 1;
+    job.kernel[index].chunks = uint64_t(chunks.getFixed() * pieces);
+  }
+  /// The next operand of kernel `index`.
   void add(int index, const lfm_operand &operand) {
     lfm_job_kernel &kernel = job.kernel[index];
     kernel.operand[kernel.operands++] = operand;
+  }
+
+  // Of kernel 0:
+  template <typename T>
+  void addPlain(const std::vector<T> &values) {
+    add(0, operandOf(LFM_OPERAND_PLAIN, 0, 0, values.size() * sizeof(T), 0,
+                     append(values)));
+  }
+  /// Rows of `tokens` tokens, of which `distinct` are given.
+  template <typename T>
+  void addRows(const std::vector<T> &values, int64_t distinct) {
+    add(0, operandOf(LFM_OPERAND_ROWS, uint64_t(distinct), 1,
+                     values.size() * sizeof(T) / uint64_t(distinct), 0,
+                     append(values)));
+  }
+  /// `count` records of f32, of which `distinct` are expected as given.
+  void addFloats(const std::vector<float> &expected, int64_t count,
+                 int64_t distinct, double tolerance, double relative) {
+    lfm_operand records = operandOf(LFM_OPERAND_RECORDS, uint64_t(distinct),
+                                    uint64_t(count), 0, 0, append(expected));
+    records.run[2] = uint32_t(expected.size() / size_t(distinct));
+    records.tolerance = tolerance;
+    records.relative = relative;
+    add(0, records);
+  }
+
+  /// Kernel 1 has the operands of kernel 0.
+  void repeatOperands() {
+    lfm_job_kernel &other = job.kernel[1];
+    other.operands = job.kernel[0].operands;
+    std::memcpy(other.operand, job.kernel[0].operand, sizeof other.operand);
   }
 
   std::vector<uint8_t> take() {

@@ -92,6 +92,20 @@ std::string Measurer::link(const std::vector<ObjectFile> &objects,
   return problem;
 }
 
+/// What fails because nothing can be written says nothing of the candidate.
+Prepared Measurer::failed(Prepared prepared, std::string why) const {
+  prepared.failure = std::move(why);
+  const std::string probe = prepared.program + ".probe";
+  const std::vector<uint8_t> some(1 << 20);
+  const std::string problem = writeFile(probe, some.data(), some.size());
+  sys::fs::remove(probe);
+  if (!problem.empty()) {
+    prepared.noRoom = true;
+    prepared.failure = problem;
+  }
+  return prepared;
+}
+
 Prepared Measurer::prepare(Problem &problem, Phase phase, const Choice &choice,
                            const MeasureOptions &options, unsigned jobs) {
   Prepared prepared;
@@ -100,26 +114,26 @@ Prepared Measurer::prepare(Problem &problem, Phase phase, const Choice &choice,
     std::lock_guard lock(mutex);
     number = count++;
   }
+  prepared.program = fmt::format("{}/{}", folder, number);
+  prepared.job = prepared.program + ".job";
   std::vector<ObjectFile> objects;
   const Choice preset = problem.space().preset();
   for (auto [symbol, which] : {std::pair("lfm_kernel_0", &preset),
                                std::pair("lfm_kernel_1", &choice)}) {
     Expected<std::vector<ObjectFile>> compiled =
         problem.compile(phase, *which, symbol, cacheDir, jobs);
-    if (!compiled) {
-      prepared.failure = toString(compiled.takeError());
-      return prepared;
-    }
+    if (!compiled)
+      return failed(std::move(prepared), toString(compiled.takeError()));
     for (ObjectFile &object : *compiled)
       objects.push_back(std::move(object));
   }
-  prepared.program = fmt::format("{}/{}", folder, number);
-  prepared.job = prepared.program + ".job";
   prepared.tokens = problem.tokens(phase, options);
   const std::vector<uint8_t> job = problem.job(phase, choice, options);
-  prepared.failure = writeFile(prepared.job, job.data(), job.size());
-  if (prepared.failure.empty())
-    prepared.failure = link(objects, prepared.program);
+  std::string problems = writeFile(prepared.job, job.data(), job.size());
+  if (problems.empty())
+    problems = link(objects, prepared.program);
+  if (!problems.empty())
+    return failed(std::move(prepared), std::move(problems));
   return prepared;
 }
 
@@ -141,7 +155,7 @@ Outcome Measurer::run(const Prepared &prepared, const MeasureOptions &options) {
     outcome.tokens = prepared.tokens;
     return outcome;
   }
-  outcome.status = Status::Uncompiled;
+  outcome.status = prepared.noRoom ? Status::Lost : Status::Uncompiled;
   outcome.message = prepared.failure;
   return outcome;
 }

@@ -17,6 +17,7 @@ namespace lfmc::tune {
 struct Prepared {
   std::string program, job;
   std::string failure; ///< why there is no program; empty: there is
+  bool noRoom = false; ///< that is not the candidate's fault
   int64_t tokens = 0;  ///< of a call
   Prepared() = default;
   Prepared(const Prepared &) = delete;
@@ -25,6 +26,7 @@ struct Prepared {
     std::swap(program, other.program);
     std::swap(job, other.job);
     std::swap(failure, other.failure);
+    std::swap(noRoom, other.noRoom);
     std::swap(tokens, other.tokens);
     return *this;
   }
@@ -53,6 +55,7 @@ private:
   Measurer(Device &device) : device(device) {}
   std::string link(const std::vector<ObjectFile> &objects,
                    const std::string &output);
+  Prepared failed(Prepared prepared, std::string why) const;
 
   std::string base, emulation, linker, folder, cacheDir;
   std::mutex mutex; // of what follows

@@ -110,7 +110,8 @@ void Session::tell(Search &search, size_t index, const Outcome &outcome) {
     }
 }
 
-/// By shares of the steps, and a part for each alike.
+/// By shares of the steps, and a part for each alike, unless it is much more
+/// than the share.
 Session::Search *Session::mostWanted(const std::vector<Search *> &except) {
   Search *chosen = nullptr;
   double most = -1;
@@ -119,8 +120,10 @@ Session::Search *Session::mostWanted(const std::vector<Search *> &except) {
       const size_t underWay = llvm::is_contained(except, search.get());
       if (search->exhausted || underWay || search->measured >= options.most)
         continue;
-      const double wanted = (search->weight + 1.0 / double(tasks.size())) /
-                            double(search->measured + 1);
+      const double alike =
+          std::min(1.0 / double(tasks.size()), 4 * search->weight);
+      const double wanted =
+          (search->weight + alike) / double(search->measured + 1);
       if (wanted > most) {
         most = wanted;
         chosen = search.get();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codegen/tune/Tasks.h"
+#include "codegen/tune/Shapes.h"
 
 #include "dialects/lfm2/Storage.h"
 #include "frontend/Errors.h"
@@ -14,9 +14,9 @@ namespace lfmc::tune {
 namespace {
 
 struct Listener : Tuner {
-  mutable std::string kernel;
+  mutable std::optional<Space> seen;
   Choice choose(const Space &space) const override {
-    kernel = space.kernel;
+    seen = space;
     return space.preset();
   }
 };
@@ -96,7 +96,7 @@ double AttentionShape::cacheBytes(int64_t positions) const {
   return 2.0 * double(kvHeads) * double(positions) * double(rowBytes());
 }
 
-static Cost attentionCost(const AttentionShape &shape, int64_t tokens) {
+static Cost costOf(const AttentionShape &shape, int64_t tokens) {
   // Each query against the positions that it sees, keys and values.
   auto seen = [&](int64_t positions) {
     return shape.window ? std::min(shape.window, positions) : positions;
@@ -106,45 +106,76 @@ static Cost attentionCost(const AttentionShape &shape, int64_t tokens) {
   for (int64_t t = last - tokens; t < last; ++t)
     pairs += double(seen(t + 1));
   return {shape.cacheBytes(seen(last)),
-          4 * pairs * double(shape.heads) * double(shape.dim), false};
+          4 * pairs * double(shape.heads) * double(shape.dim), false, true};
+}
+
+/// Floats are multiplied in f32, whatever they are stored as: rows of bf16 have
+/// no space.
+static Cost costOf(const LinearShape &linear, int64_t tokens) {
+  return {linear.weightBytes(), 2 * linear.products() * double(tokens),
+          linear.block != 0, true};
 }
 
 std::optional<Cost> costOf(StringRef kernel, int64_t tokens) {
-  if (kernel.starts_with("attention ")) {
-    Expected<AttentionShape> attention = AttentionShape::parse(kernel);
-    if (attention)
-      return attentionCost(*attention, tokens);
-    consumeError(attention.takeError());
+  auto of = [&](auto shape) -> std::optional<Cost> {
+    if (shape)
+      return costOf(*shape, tokens);
+    consumeError(shape.takeError());
     return std::nullopt;
-  }
-  Expected<LinearShape> linear = LinearShape::parse(kernel);
-  if (!linear) {
-    consumeError(linear.takeError());
-    return std::nullopt;
-  }
-  // Floats are multiplied in f32, whatever they are stored as: rows of bf16
-  // have no space.
-  return Cost{linear->weightBytes(), 2 * linear->products() * double(tokens),
-              linear->block != 0};
+  };
+  const StringRef family = kernel.split(' ').first;
+  return family == "attention"    ? of(AttentionShape::parse(kernel))
+         : family == "experts"    ? of(ExpertShape::parse(kernel))
+         : family == "quantize"   ? of(QuantizeShape::parse(kernel))
+         : family == "rms_norm"   ? of(NormShape::parse(kernel))
+         : family == "embed"      ? of(EmbedShape::parse(kernel))
+         : family == "rope_cache" ? of(RopeShape::parse(kernel))
+         : family == "short_conv" ? of(ConvShape::parse(kernel))
+                                  : of(LinearShape::parse(kernel));
 }
 
-/// Space::kernel of an op, or "".
-static std::string kernelOf(mlir::Operation *op, const Target &target) {
-  Listener listener;
+/// Spaces that the kernels of `op` have; those of ops that selection makes of
+/// it, too.
+static std::vector<Space> spacesOf(mlir::Operation *op, const Target &target) {
+  std::vector<Space> spaces;
+  auto ask = [&](mlir::Operation *asked) {
+    Listener listener;
+    kernelFor(asked, target, &listener);
+    if (listener.seen)
+      spaces.push_back(*listener.seen);
+  };
+  auto linear = mlir::dyn_cast<lfm2::LinearOp>(op);
+  if (!linear || !linear.getNorm()) {
+    ask(op);
+    return spaces;
+  }
+  mlir::OpBuilder builder(op->getContext());
+  auto norm = lfm2::RmsNormOp::create(builder, op->getLoc(),
+                                      linear.getX().getType(), linear.getX(),
+                                      linear.getNorm(), linear.getEpsAttr());
+  ask(norm);
+  norm->destroy();
   mlir::Operation *copy = op->clone();
-  // Selection gives the norm a call of its own.
-  if (auto linear = mlir::dyn_cast<lfm2::LinearOp>(copy))
-    linear.getNormMutable().clear();
-  kernelFor(copy, target, &listener);
+  mlir::cast<lfm2::LinearOp>(copy).getNormMutable().clear();
+  ask(copy);
   copy->destroy();
-  return listener.kernel;
+  return spaces;
+}
+
+/// Whether a phase's kernel has anything to choose.
+static bool changes(const Space &space, Phase phase) {
+  return any_of(space.parameters, [&](const Parameter &parameter) {
+    return parameter.changes(phase) && parameter.values.size() > 1;
+  });
 }
 
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
   std::vector<Task> tasks;
   double total[2] = {0, 0};
   module.walk([&](mlir::Operation *op) {
-    if (!mlir::isa<lfm2::LinearOp, lfm2::AttentionOp>(op))
+    if (!mlir::isa<lfm2::LinearOp, lfm2::AttentionOp, lfm2::ExpertsOp,
+                   lfm2::QuantizeOp, lfm2::RmsNormOp, lfm2::EmbedOp,
+                   lfm2::RopeCacheOp, lfm2::ShortConvOp>(op))
       return;
     const bool one =
         mlir::cast<mlir::RankedTensorType>(op->getOperand(0).getType())
@@ -152,18 +183,20 @@ std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target) {
     if (!one &&
         op->getParentOfType<mlir::func::FuncOp>().getSymName() == "head")
       return;
-    const std::string kernel = kernelOf(op, target);
-    std::optional<Cost> does = costOf(kernel, one ? 1 : 512);
-    if (!does)
-      return;
-    auto task =
-        find_if(tasks, [&](const Task &t) { return t.kernel == kernel; });
-    if (task == tasks.end())
-      task = tasks.insert(task, Task{kernel});
-    const double cost =
-        one ? does->bytes : does->operations * (does->integers ? 1 : 4);
-    task->share[one ? 0 : 1] += cost;
-    total[one ? 0 : 1] += cost;
+    for (const Space &space : spacesOf(op, target)) {
+      std::optional<Cost> does = costOf(space.kernel, one ? 1 : 512);
+      if (!does || !changes(space, one ? Phase::One : Phase::Many))
+        continue;
+      auto task = find_if(
+          tasks, [&](const Task &t) { return t.kernel == space.kernel; });
+      if (task == tasks.end())
+        task = tasks.insert(task, Task{space.kernel});
+      const double cost =
+          one ? does->bytes + (does->bounded ? 0 : does->operations)
+              : does->operations * (does->integers ? 1 : 4);
+      task->share[one ? 0 : 1] += cost;
+      total[one ? 0 : 1] += cost;
+    }
   });
   for (Task &task : tasks)
     for (int p : {0, 1})

@@ -49,13 +49,14 @@ struct Cost {
   double bytes = 0;      ///< read from memory, of weights and caches
   double operations = 0; ///< a multiply-add counts two
   bool integers = false; ///< products of 8 bits; else of f32
+  bool bounded = true;   ///< by memory or products; else nothing is known
 };
 
 /// Of `tokens` tokens, one of them behind tunedPositions - 1 others, several
 /// from the first on; nothing for a name that is no Space::kernel.
 std::optional<Cost> costOf(llvm::StringRef kernel, int64_t tokens);
 
-/// A weight's or an attention's kernels, and what they cost.
+/// The kernels of an op, for one token and for many, and what they cost.
 struct Task {
   std::string kernel; ///< Space::kernel
   /// Of the time of a decoded token and of a prompt's; 0: not run in that step.
@@ -65,7 +66,8 @@ struct Task {
 /// The distinct kernels of a program before kernel selection that `target` lets
 /// be tuned, the costliest first. A decoded token costs the bytes of weights
 /// and caches, a prompt of 512 the products, those of floats four times; that
-/// of the head counts for decoding only.
+/// of the head counts for decoding only. What is done token by token counts
+/// eight operations, or bytes, for each value.
 std::vector<Task> tasksOf(mlir::ModuleOp module, const Target &target);
 
 } // namespace lfmc::tune

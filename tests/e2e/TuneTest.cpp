@@ -72,6 +72,12 @@ TEST_F(Tune, MeasuresResumesAndReports) {
   EXPECT_NE(report.out.find("geometric mean of the records: one "),
             std::string::npos)
       << report.out;
+  EXPECT_NE(report.out.find("weighted by their shares of a step: one "),
+            std::string::npos)
+      << report.out;
+  for (const char *kernel : {"\nquantize width=", "\nembed width=",
+                             "\nrope_cache heads=", "\nshort_conv channels="})
+    EXPECT_NE(report.out.find(kernel), std::string::npos) << report.out;
   EXPECT_NE(readFile(svg).find("</svg>"), std::string::npos);
   EXPECT_NE(report.out.find("roof of one token, "), std::string::npos);
   EXPECT_NE(report.out.find(": int8 dot product, 256 bits"), std::string::npos)
@@ -153,10 +159,11 @@ TEST_F(Tune, CompilesWithRecords) {
       continue;
     ++kernels;
     Json choice = m["choice"];
-    if (m["kernel"].get<std::string>().find("attention") == 0)
-      choice["one.piece"] = 256;
-    else
-      choice["one.chunk_kib"] = 16;
+    for (auto [name, value] : {std::pair("one.piece", 256),
+                               {"one.chunk_kib", 16},
+                               {"many.chunk_tokens", 16}})
+      if (choice.contains(name))
+        choice[name] = value;
     records += Json({{"kernel", m["kernel"]},
                      {"target", m["target"]},
                      {"features", m["features"]},
@@ -178,7 +185,6 @@ TEST_F(Tune, CompilesWithRecords) {
                     place("records.jsonl").string())
                 .code,
             0);
-  // A database of another version of lfmc's kernels changes nothing.
   const std::string flags = " --quant q4 --calibrate none --target x86-64-v3 ";
   setenv("LFMC_TUNING_DB", own.c_str(), 1);
   Outcome tuned = runLfmc("compile " + tiny() + flags + "-o " +
@@ -190,7 +196,34 @@ TEST_F(Tune, CompilesWithRecords) {
       << tuned.out;
   Json manifest = Json::parse(readFile(place("tuned") / "m.json"));
   EXPECT_EQ(manifest["tuning"].size(), kernels);
-  EXPECT_TRUE(seen.count("attention heads=4 kv=1 dim=32 f16"));
+  std::set<std::string> families;
+  for (const std::string &name : seen)
+    families.insert(name.substr(0, name.find(' ')));
+  EXPECT_EQ(families,
+            (std::set<std::string>{"linear", "attention", "quantize", "embed",
+                                   "rope_cache", "short_conv"}));
+  for (const Json &kernel : manifest["tuning"])
+    EXPECT_EQ(kernel["from"], "device") << kernel;
+  // Records of another version of lfmc's kernels change nothing.
+  std::string old = records;
+  for (size_t at = 0; (at = old.find("\"version\":", at)) != std::string::npos;
+       ++at)
+    old.insert(at + 10, "9");
+  std::ofstream(place("old.jsonl")) << old;
+  const std::string others = place("others.sqlite").string();
+  ASSERT_EQ(runLfmc("tune --database " + others + " --import " +
+                    place("old.jsonl").string())
+                .code,
+            0);
+  setenv("LFMC_TUNING_DB", others.c_str(), 1);
+  Outcome untuned = runLfmc("compile " + tiny() + flags + "-o " +
+                            place("untuned").string() + " --name m");
+  ASSERT_EQ(untuned.code, 0) << untuned.err;
+  EXPECT_EQ(untuned.out.find(" tuned for "), std::string::npos) << untuned.out;
+  manifest = Json::parse(readFile(place("untuned") / "m.json"));
+  for (const Json &kernel : manifest["tuning"])
+    EXPECT_EQ(kernel["from"], "preset") << kernel;
+  setenv("LFMC_TUNING_DB", own.c_str(), 1);
   Outcome plain = runLfmc("compile " + tiny() + flags + "--tuned-for none -o " +
                           place("plain").string() + " --name m");
   ASSERT_EQ(plain.code, 0) << plain.err;

@@ -179,12 +179,12 @@ Expected<int> tuneTasks(const TuneFlags &flags, const Target &target,
   events.progress = [&](const tune::Progress &p) { display(p); };
   events.lost = [&](const std::string &kernel) {
     keeper.drop(kernel, *setting);
-    outs() << fmt::format("{:<44} preset\n", kernel);
+    outs() << fmt::format("{:<46} preset\n", kernel);
   };
   events.won = [&](const TuningRecord &record) {
     ++won;
     keeper(record);
-    std::string text = fmt::format("{:<44}", record.kernel);
+    std::string text = fmt::format("{:<46}", record.kernel);
     if (record.speedupOne > 0)
       text += fmt::format(" one {:.2f}x", record.speedupOne);
     if (record.speedupMany > 0)

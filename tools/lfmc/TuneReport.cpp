@@ -24,6 +24,7 @@ struct Line {
   std::string kernel;
   Phase phase;
   std::vector<double> best; ///< speed-up after each measurement
+  double share = 0;         ///< of the phase's step
   double presetNs = 0, bestNs = 0;
   int threads = 0;    ///< that ran it
   int64_t tokens = 0; ///< of a call
@@ -37,10 +38,10 @@ public:
 
   /// The share of the roof that a call of `nanoseconds` reaches: of the
   /// bandwidth for one token, of the arithmetic for many. "" if it is not
-  /// known how many tokens they were.
+  /// known how many tokens they were, or what bounds them.
   Expected<std::string> share(const Line &line, double nanoseconds) {
     std::optional<tune::Cost> cost = tune::costOf(line.kernel, line.tokens);
-    if (!cost || line.tokens < 1 || line.threads < 1)
+    if (!cost || !cost->bounded || line.tokens < 1 || line.threads < 1)
       return "";
     const bool one = line.phase == Phase::One;
     Expected<double> roof =
@@ -99,6 +100,7 @@ std::vector<Line> linesOf(const std::vector<tune::Task> &tasks,
   for (const tune::Task &task : tasks)
     for (Phase phase : phases) {
       Line line{task.kernel, phase, {}};
+      line.share = task.share[phase == Phase::One ? 0 : 1];
       double best = 1;
       for (const tune::Measurement &m : all) {
         if (m.kernel != task.kernel || m.phase != phase ||
@@ -200,13 +202,14 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
   const bool times = !StringRef(setting.source).starts_with("qemu");
   const char *unit = times ? "us" : "k";
   std::string text = fmt::format(
-      "{}, {}, kernels of version {}{}\n{:<40} {:<5} {:>6} {:>10} {:>10} {:>7} "
-      "{:>7} {:>6}\n",
+      "{}, {}, kernels of version {}{}\n{:<46} {:<5} {:>6} {:>6} {:>10} {:>10} "
+      "{:>7} {:>7} {:>6}\n",
       setting.cpu, setting.target, setting.version,
-      times ? "" : ": thousands of them, not times", "kernel", "phase", "tried",
-      fmt::format("preset {}", unit), fmt::format("best {}", unit), "speedup",
-      "record", "roof");
+      times ? "" : ": thousands of them, not times", "kernel", "phase", "share",
+      "tried", fmt::format("preset {}", unit), fmt::format("best {}", unit),
+      "speedup", "record", "roof");
   double logs[2] = {0, 0};
+  double before[2] = {0, 0}, after[2] = {0, 0}; // of a step, by the shares
   size_t counts[2] = {0, 0};
   for (const Line &line : lines) {
     const int p = line.phase == Phase::One ? 0 : 1;
@@ -220,6 +223,8 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
                                                  : record->speedupMany;
     logs[p] += std::log(kept > 0 ? kept : 1);
     ++counts[p];
+    before[p] += line.share;
+    after[p] += line.share / (kept > 0 ? kept : 1);
     std::string roof = "";
     if (here && line.presetNs > 0) {
       Expected<std::string> share =
@@ -229,10 +234,11 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
       roof = *share;
     }
     text += fmt::format(
-        "{:<40} {:<5} {:>6} {:>10.1f} {:>10.1f} {:>6.2f}x {:>6.2f}x {:>6}\n",
-        line.kernel, phaseName(line.phase).str(), line.best.size(),
-        line.presetNs / 1e3, line.bestNs / 1e3, line.best.back(),
-        kept > 0 ? kept : 1, roof);
+        "{:<46} {:<5} {:>4.1f} % {:>6} {:>10.1f} {:>10.1f} {:>6.2f}x "
+        "{:>6.2f}x {:>6}\n",
+        line.kernel, phaseName(line.phase).str(), 100 * line.share,
+        line.best.size(), line.presetNs / 1e3, line.bestNs / 1e3,
+        line.best.back(), kept > 0 ? kept : 1, roof);
     if (line.failed)
       text += fmt::format("  {} candidates failed\n", line.failed);
   }
@@ -241,6 +247,11 @@ Error reportTuning(const TuneFlags &flags, const std::vector<tune::Task> &tasks,
     if (counts[p])
       text += fmt::format(" {} {:.3f}x", phaseName(phases[p]).str(),
                           std::exp(logs[p] / double(counts[p])));
+  text += "\nweighted by their shares of a step:";
+  for (int p : {0, 1})
+    if (after[p] > 0)
+      text += fmt::format(" {} {:.3f}x", phaseName(phases[p]).str(),
+                          before[p] / after[p]);
   outs() << text << '\n';
   return writeFileAtomically(
       flags.report,

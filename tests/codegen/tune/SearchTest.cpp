@@ -235,7 +235,9 @@ TEST(Problem, DeclaresEveryChoice) {
        {"x86-64-v2", "x86-64-v3", "x86-64-v4-vnni", "x86-64-amx"})
     for (const char *name :
          {"linear n=3072 k=1024 q4/32", "linear n=9216 k=1024 q4m/64 swiglu",
-          "linear n=96 k=64 f32", "linear n=256 k=64 bf16 swiglu"}) {
+          "linear n=96 k=64 f32", "linear n=256 k=64 bf16 swiglu",
+          "experts of=32 top=4 n=3584 k=2048 q4/32 swiglu",
+          "experts of=8 top=2 n=256 k=64 f32"}) {
       auto problem =
           llvm::cantFail(Problem::create(name, **findTarget(target)));
       for (Phase phase : phases) {
@@ -245,6 +247,35 @@ TEST(Problem, DeclaresEveryChoice) {
         EXPECT_GT(kernels.size(), 5u) << target << " " << name;
       }
     }
+}
+
+/// VNNI of half vectors, where whole ones are there.
+TEST(Problem, HasBothWidthsOfVnni) {
+  auto kernels = [](const char *name, const char *target, Phase phase,
+                    const char *word) {
+    auto problem = llvm::cantFail(Problem::create(name, **findTarget(target)));
+    std::set<std::string> found;
+    for (const Choice &choice : problem->space().choices(phase)) {
+      const std::string text = problem->declaration(phase, choice);
+      const size_t at = text.find(word);
+      found.insert(at == std::string::npos ? "" : text.substr(at, 16));
+    }
+    return found;
+  };
+  const char *q4 = "linear n=3072 k=1024 q4/32", *q8 = "linear n=64 k=64 q8/32";
+  using Set = std::set<std::string>;
+  const Set widths{"", " lanes = 16 : i6", " lanes = 8 : i64"};
+  EXPECT_EQ(kernels(q4, "x86-64-v4-vnni", Phase::One, " lanes = "), widths);
+  EXPECT_EQ(kernels(q8, "x86-64-v4-vnni", Phase::Many, " lanes = "), widths);
+  EXPECT_EQ(kernels("experts of=8 top=2 n=256 k=64 q4/32", "x86-64-v4-bf16",
+                    Phase::Many, " lanes = "),
+            widths);
+  EXPECT_EQ(kernels(q4, "x86-64-v4-vnni", Phase::Many, "wide_lanes = ").size(),
+            2u);
+  // Nowhere else.
+  for (const char *target : {"x86-64-v3-vnni", "x86-64-v4", "x86-64-amx"})
+    for (Phase phase : phases)
+      EXPECT_EQ(kernels(q8, target, phase, "lanes = "), Set{""}) << target;
 }
 
 } // namespace

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codegen/pack/Formats.h"
-#include "codegen/tune/JobFile.h"
-#include "codegen/tune/TestData.h"
-#include "frontend/Random.h"
+//
+// attention: `tokens` queries behind others, in caches that repeat two blocks
+// of positions. A kernel of one token leaves parts (targets/Kernels.h), of
+// which maxima, sums and weighted values are compared.
+#include "codegen/tune/Subject.h"
+#include "codegen/tune/TestOperands.h"
+#include "frontend/Errors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,20 +13,10 @@
 namespace lfmc::tune {
 namespace {
 
-/// Tokens after which queries repeat: no tile is a multiple of it.
-constexpr int64_t distinctRows = 13;
 constexpr int64_t block = 64; ///< positions of a unit of the caches
 
-int64_t paramOf(const Kernel &kernel, llvm::StringRef name) {
-  for (const mlir::NamedAttribute &param : kernel.params)
-    if (param.getName() == name)
-      return mlir::cast<mlir::IntegerAttr>(param.getValue()).getInt();
-  return 0;
-}
-
-/// Which of the two units a block of head 0 is; of other heads it is that or
-/// always the other one, for a head's blocks are a power of two (job.h).
-int unitOf(int64_t number) { return __builtin_parityll(uint64_t(number)); }
+// A block of head 0 is unitOf(block); of other heads it is that or always the
+// other one, for a head's blocks are a power of two (job.h).
 
 /// Two blocks of keys or values.
 struct Units {
@@ -38,7 +31,7 @@ public:
                              const MeasureOptions &options);
 
 private:
-  float uniform() { return float(int64_t(random() >> 40)) / (1 << 23) - 1; }
+  float uniform() { return tune::uniform(random); }
   Units makeUnits(int64_t lanes);
   std::vector<float> rows() const;
   std::vector<float> parts(const Kernel &kernel) const;
@@ -123,7 +116,7 @@ double Builder::weigh(int kind, int64_t token, int64_t head, int64_t begin,
   for (int64_t b = begin / block; b * block < end; ++b)
     for (int64_t j = std::max<int64_t>(0, begin - b * block);
          j < std::min(block, end - b * block); ++j)
-      ++times[kind ^ unitOf(b)][j];
+      ++times[kind ^ unitOf(uint64_t(b))][j];
   high = -INFINITY;
   for (int unit : {0, 1})
     for (int64_t j = 0; j < block; ++j)
@@ -178,8 +171,8 @@ std::vector<float> Builder::parts(const Kernel &kernel) const {
                     to = std::min(begin + piece, end);
       for (int64_t g = 0; g < group && from < to; ++g) {
         double high;
-        one[at + g] =
-            float(weigh(unitOf(head), 0, g, from, to, high, sums.data()));
+        one[at + g] = float(
+            weigh(unitOf(uint64_t(head)), 0, g, from, to, high, sums.data()));
         one[g] = float(high);
         for (int64_t d = 0; d < dim; ++d)
           one[2 * at + g * dim + d] = float(sums[d]);
@@ -211,7 +204,7 @@ std::vector<uint8_t> Builder::build(const Kernel (&kernels)[2],
                  v = file.append(values.stored);
   const uint64_t y = file.append(outputs[0]);
   const auto heads = uint64_t(shape.kvHeads), width = uint64_t(group * dim);
-  const uint64_t blocks = heads * uint64_t(Problem::positions / block),
+  const uint64_t blocks = heads * uint64_t(cachePositions / block),
                  bytes = uint64_t(block * shape.rowBytes());
   for (int i : {0, 1}) {
     const kernel::ChunksAttr chunks = kernels[i].chunks;
@@ -219,25 +212,62 @@ std::vector<uint8_t> Builder::build(const Kernel (&kernels)[2],
     const int64_t length = one ? position + 1 : tokens;
     file.job.kernel[i].chunks =
         uint64_t(chunks.getFixed() * ((length + cut - 1) / cut));
-    file.add(i, {LFM_OPERAND_GRID, uint32_t(distinct), heads, 0, width, q});
-    file.add(i, {LFM_OPERAND_UNITS, 0, blocks, bytes, 0, k});
-    file.add(i, {LFM_OPERAND_UNITS, 0, blocks, bytes, 0, v});
+    file.add(
+        i, operandOf(LFM_OPERAND_GRID, uint32_t(distinct), heads, 0, width, q));
+    file.add(i, operandOf(LFM_OPERAND_UNITS, 0, blocks, bytes, 0, k));
+    file.add(i, operandOf(LFM_OPERAND_UNITS, 0, blocks, bytes, 0, v));
     if (one)
-      file.add(i, {LFM_OPERAND_OUTPUT, 1, 1, 0, outputs[i].size(),
-                   i ? file.append(outputs[1]) : y});
+      file.add(i, operandOf(LFM_OPERAND_OUTPUT, 1, 1, 0, outputs[i].size(),
+                            i ? file.append(outputs[1]) : y));
     else
-      file.add(i, {LFM_OPERAND_OUTPUT, uint32_t(tokens), heads, 0, width, y});
+      file.add(i, operandOf(LFM_OPERAND_OUTPUT, uint32_t(tokens), heads, 0,
+                            width, y));
   }
   return file.take();
 }
 
+std::string moduleOf(const AttentionShape &shape) {
+  std::string text;
+  const std::string cache = fmt::format(
+      "tensor<{}x{}x{}x{}>", cachePositions, shape.kvHeads, shape.dim,
+      shape.kind == lfm2::StoredKind::F16   ? "f16"
+      : shape.kind == lfm2::StoredKind::F32 ? "f32"
+                                            : "f32, #lfm2.quantized_cache<64>");
+  for (const char *rows : {"1", "?"}) {
+    const std::string x =
+        fmt::format("tensor<{}x{}xf32>", rows, shape.heads * shape.dim);
+    text += fmt::format(
+        "func.func @f{0}(%q: {1}, %k: {2}, %v: {2}, %pos: index) -> {1} {{\n"
+        "%y = lfm2.attention %q, %k, %v at %pos scale {3:.17e}{4} : {1}, {2}, "
+        "{2}\nreturn %y : {1}\n}}\n",
+        rows[0] == '1' ? "one" : "many", x, cache,
+        1 / std::sqrt(double(shape.dim)),
+        shape.window ? fmt::format(" window {}", shape.window) : "");
+  }
+  return text;
+}
+
+class AttentionSubject : public Subject {
+public:
+  explicit AttentionSubject(const AttentionShape &shape) : shape(shape) {}
+  std::string module(const Target &) const override { return moduleOf(shape); }
+  llvm::StringRef op() const override { return "lfm2.attention"; }
+  unsigned pointers() const override { return 4; } // q, keys, values, y
+  int64_t mostTokens() const override { return cachePositions; }
+  std::vector<uint8_t> job(const Kernel (&kernels)[2], int64_t tokens,
+                           const MeasureOptions &options) const override {
+    return Builder(shape, tokens, tokens == 1 ? tunedPositions - 1 : 0)
+        .build(kernels, options);
+  }
+
+private:
+  const AttentionShape shape;
+};
+
 } // namespace
 
-std::vector<uint8_t> attentionJob(const AttentionShape &shape,
-                                  const Kernel (&kernels)[2], int64_t tokens,
-                                  int64_t position,
-                                  const MeasureOptions &options) {
-  return Builder(shape, tokens, position).build(kernels, options);
+Subjects makeSubject(const AttentionShape &shape) {
+  return std::make_unique<AttentionSubject>(shape);
 }
 
 } // namespace lfmc::tune
