@@ -107,7 +107,7 @@ protected:
 };
 
 TEST_F(FamilyTest, RowsAreChecked) {
-  for (const char *target : {"x86-64-v2", "x86-64-v3", "x86-64-v4-vnni"})
+  for (const char *target : {"x86-64-v3", "x86-64-v4-vnni"})
     for (const char *name :
          {"quantize width=256", "quantize width=96 norm",
           "rms_norm width=64 heads=3", "rms_norm width=1024 heads=1",
@@ -120,7 +120,7 @@ TEST_F(FamilyTest, RowsAreChecked) {
 }
 
 TEST_F(FamilyTest, StateIsChecked) {
-  for (const char *target : {"x86-64-v2", "x86-64-v3", "x86-64-v4-vnni"})
+  for (const char *target : {"x86-64-v3", "x86-64-v4-vnni"})
     for (const char *name : {"rope_cache heads=4 kv=2 dim=32 rot=32 f16",
                              "rope_cache heads=3 kv=1 dim=64 rot=16 f32",
                              "rope_cache heads=4 kv=4 dim=32 rot=32 q8",
@@ -130,7 +130,7 @@ TEST_F(FamilyTest, StateIsChecked) {
 }
 
 TEST_F(FamilyTest, ExpertsAreChecked) {
-  for (const char *target : {"x86-64-v2", "x86-64-v3", "x86-64-v4-vnni"})
+  for (const char *target : {"x86-64-v3", "x86-64-v4-vnni"})
     for (const char *name : {"experts of=8 top=2 n=256 k=64 q4/32 swiglu",
                              "experts of=6 top=3 n=128 k=96 q8/32",
                              "experts of=5 top=2 n=64 k=64 q6/64",
