@@ -49,6 +49,7 @@ Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
   }
   const std::pair<const char *, std::string> sources[] = {
       {"lfm_npu_rpc.idl", "lfm_npu_rpc.idl"},
+      {"lfm_npu_threads.h", "lfm_npu_threads.h"},
       {"skel.c.in", facts.name + "_skel.c"},
       {"device.h.in", facts.name + "_device.h"},
       {"device.c.in", facts.name + "_device.c"}};

@@ -11,8 +11,8 @@ enum {
   CLOCK_GETTIME64 = 403
 };
 
-static long systemCall(long number, long a, long b, long c, long d, long e,
-                       long f) {
+long lfm_linux_call(long number, long a, long b, long c, long d, long e,
+                    long f) {
   register long r0 __asm__("r0") = a;
   register long r1 __asm__("r1") = b;
   register long r2 __asm__("r2") = c;
@@ -29,15 +29,15 @@ static long systemCall(long number, long a, long b, long c, long d, long e,
 
 int lfm_linux_open(const char *path, int create) {
   const long here = -100, writeCreateTruncate = 01 | 0100 | 01000;
-  return (int)systemCall(OPENAT, here, (long)path,
-                         create ? writeCreateTruncate : 0, 0644, 0, 0);
+  return (int)lfm_linux_call(OPENAT, here, (long)path,
+                             create ? writeCreateTruncate : 0, 0644, 0, 0);
 }
 
 long lfm_linux_read(int file, void *memory, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
-    long got = systemCall(READ, file, (long)memory + (long)done,
-                          (long)(bytes - done), 0, 0, 0);
+    long got = lfm_linux_call(READ, file, (long)memory + (long)done,
+                              (long)(bytes - done), 0, 0, 0);
     if (got < 0)
       return got;
     if (got == 0)
@@ -50,8 +50,8 @@ long lfm_linux_read(int file, void *memory, size_t bytes) {
 long lfm_linux_write(int file, const void *memory, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
-    long put = systemCall(WRITE, file, (long)memory + (long)done,
-                          (long)(bytes - done), 0, 0, 0);
+    long put = lfm_linux_call(WRITE, file, (long)memory + (long)done,
+                              (long)(bytes - done), 0, 0, 0);
     if (put <= 0)
       return put ? put : -1;
     done += (size_t)put;
@@ -63,23 +63,23 @@ void *lfm_linux_memory(uint64_t bytes) {
   const long readWrite = 1 | 2, privateAnonymous = 2 | 0x20;
   if (bytes > INT32_MAX)
     return NULL;
-  unsigned long at = (unsigned long)systemCall(MMAP, 0, (long)bytes, readWrite,
-                                               privateAnonymous, -1, 0);
+  unsigned long at = (unsigned long)lfm_linux_call(
+      MMAP, 0, (long)bytes, readWrite, privateAnonymous, -1, 0);
   return at > -4096ul ? NULL : (void *)at;
 }
 
 void lfm_linux_free(void *memory, uint64_t bytes) {
-  systemCall(MUNMAP, (long)memory, (long)bytes, 0, 0, 0, 0);
+  lfm_linux_call(MUNMAP, (long)memory, (long)bytes, 0, 0, 0, 0);
 }
 
 int64_t lfm_linux_nanoseconds(void) {
   const long monotonic = 1;
   int64_t time[2] = {0, 0}; /* seconds, nanoseconds */
-  systemCall(CLOCK_GETTIME64, monotonic, (long)time, 0, 0, 0, 0);
+  lfm_linux_call(CLOCK_GETTIME64, monotonic, (long)time, 0, 0, 0, 0);
   return time[0] * 1000000000 + time[1];
 }
 
 _Noreturn void lfm_linux_exit(int code) {
-  systemCall(EXIT_GROUP, code, 0, 0, 0, 0, 0);
+  lfm_linux_call(EXIT_GROUP, code, 0, 0, 0, 0, 0);
   __builtin_trap();
 }

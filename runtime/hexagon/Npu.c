@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lfm/npu.h"
+#include "Team.h"
 
 #include <stddef.h>
 
@@ -21,6 +21,10 @@ const char *lfm_npu_message(lfm_npu_status status) {
     return "cannot read the weights file";
   case LFM_NPU_VTCM:
     return "the VTCM is not aligned or smaller than a decode step's scratch";
+  case LFM_NPU_THREADS:
+    return "expected 1 to 16 threads, no more than vector contexts";
+  case LFM_NPU_START:
+    return "the system does not start the threads";
   }
   return "unknown status";
 }
@@ -54,11 +58,6 @@ uint64_t lfm_npu_session_bytes(const lfm_program *program) {
          rowBytes(program, program->prompt_rows);
 }
 
-/* A team of one waits for nobody. */
-static void leavePhase(lfm_sync *sync, int32_t parity) {
-  sync->tickets[parity][0].next = 0;
-}
-
 lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
                             const uint8_t *weights, void *memory) {
   lfm_npu_status bad =
@@ -75,12 +74,8 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
   uint8_t *hidden = npu->arena + aligned(program->arena_bytes);
   npu->hidden = (float *)hidden;
   npu->last_rows = (float *)(hidden + rowBytes(program, program->max_prefill));
-  npu->sync.tickets[0] = &npu->tickets[0];
-  npu->sync.tickets[1] = &npu->tickets[1];
-  npu->sync.barrier = leavePhase;
-  npu->sync.threads = 1;
   npu->sync.chosen = 0;
-  npu->tickets[0].next = npu->tickets[1].next = 0;
+  lfm_npu_set_threads(npu, 1, NULL);
   lfm_npu_reset(npu);
   return LFM_NPU_OK;
 }
@@ -109,7 +104,7 @@ static void step(lfm_npu *npu, lfm_entry entry, const void *input,
       entry == npu->program->decode ? npu->decode_arena : npu->prefill_arena;
   lfm_args args = {npu->weights, npu->state,        arena, input, output, n,
                    npu->pos + skipped};
-  entry(&args, &npu->sync, 0);
+  lfm_npu_run(npu, entry, &args);
 }
 
 /* Reads n tokens; returns the last one's row, normed. */

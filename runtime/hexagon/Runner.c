@@ -2,16 +2,17 @@
  *
  * A whole program around a package for Hexagon, for qemu-hexagon:
  *
- *   runner NAME.weights TOKENS LOGITS COUNT [decode|whole [VTCM]]
- *   runner NAME.weights 1      requests of lfmc (Runner.h)
+ *   runner NAME.weights TOKENS LOGITS COUNT [decode|whole [VTCM [THREADS]]]
+ *   runner NAME.weights THREADS      requests of lfmc (Runner.h)
  *
  * TOKENS are int32 ids. Reads them in one go, or one by one with `decode`, then
  * COUNT of its own choice (greedy). Writes the logits after each token to
  * LOGITS, f32[tokens + COUNT][vocab_size], and the chosen ids to standard
- * output, one a line. VTCM: so many bytes of memory stand for it; scratch that
- * was written elsewhere, though all fits there, is an error. Errors go to
- * standard error; then the code is 1.
- * Linked with a package whose program is called lfm_runner_program.
+ * output, one a line. VTCM: so many bytes of memory stand for it (0: none);
+ * scratch that was written elsewhere, though all fits there, is an error, and
+ * so is a thread that has used more than half of its stack. Errors go to
+ * standard error; then the code is 1. Linked with a package whose program is
+ * called lfm_runner_program.
  */
 #include "Runner.h"
 #include "Linux.h"
@@ -53,11 +54,17 @@ const uint8_t *lfm_runner_weights(const char *path, const char **why) {
              : NULL;
 }
 
-static int32_t number(const char *text) {
+int32_t lfm_runner_number(const char *text) {
   int32_t value = 0;
-  for (; *text >= '0' && *text <= '9' && value < 100000000; ++text)
-    value = value * 10 + (*text - '0');
-  if (*text)
+  const char *end = text;
+  for (; *end >= '0' && *end <= '9' && value < 100000000; ++end)
+    value = value * 10 + (*end - '0');
+  return *end || end == text ? -1 : value;
+}
+
+static int32_t number(const char *text) {
+  int32_t value = lfm_runner_number(text);
+  if (value < 0)
     lfm_runner_fail(text, "expected a number");
   return value;
 }
@@ -83,10 +90,10 @@ static void read(lfm_npu *npu, const int32_t *ids, int32_t count, float *logits,
 
 static int run(int argc, char **argv) {
   if (argc == 3)
-    return lfm_runner_serve(argv[1]);
+    return lfm_runner_serve(argv[1], argv[2]);
   if (argc < 5)
     lfm_runner_fail("usage", "runner NAME.weights TOKENS LOGITS COUNT "
-                             "[decode|whole [VTCM]]");
+                             "[decode|whole [VTCM [THREADS]]]");
   const lfm_program *p = &lfm_runner_program;
   static lfm_npu npu;
   const char *why;
@@ -98,10 +105,13 @@ static int run(int argc, char **argv) {
   if (bad)
     lfm_runner_fail(argv[1], lfm_npu_message(bad));
   const uint64_t vtcm = argc > 6 ? (uint32_t)number(argv[6]) : 0;
-  if (argc > 6)
+  if (vtcm)
     bad = lfm_npu_use_vtcm(&npu, lfm_runner_memory("VTCM", vtcm + 1), vtcm);
   if (bad)
     lfm_runner_fail(argv[6], lfm_npu_message(bad));
+  bad = lfm_runner_start_threads(&npu, argc > 7 ? number(argv[7]) : 1);
+  if (bad)
+    lfm_runner_fail(argv[7], lfm_npu_message(bad));
   static int32_t ids[maxTokens + 1];
   int in = lfm_linux_open(argv[2], 0);
   long bytes = in < 0 ? in : lfm_linux_read(in, ids, sizeof ids);
@@ -127,6 +137,8 @@ static int run(int argc, char **argv) {
   for (uint64_t i = 0; vtcm >= p->arena_bytes && i < p->arena_bytes; ++i)
     if (npu.arena[i])
       lfm_runner_fail("VTCM", "scratch was written outside");
+  if (lfm_runner_join_threads(&npu) > LFM_NPU_STACK_BYTES / 2)
+    lfm_runner_fail("a thread", "more than half of its stack was used");
   return 0;
 }
 

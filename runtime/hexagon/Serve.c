@@ -123,7 +123,7 @@ static int serve(void) {
   return reply(0, rows * p->vocab_size, row * (uint32_t)rows, seconds);
 }
 
-int lfm_runner_serve(const char *path) {
+int lfm_runner_serve(const char *path, const char *threads) {
   const lfm_program *p = &lfm_runner_program;
   const int64_t start = lfm_linux_nanoseconds();
   const char *why;
@@ -131,15 +131,17 @@ int lfm_runner_serve(const char *path) {
   if (!weights)
     return refuse(LFM_NPU_FILE, why), 1;
   const uint64_t session = lfm_npu_session_bytes(p);
-  const lfm_npu_status bad =
+  lfm_npu_status bad =
       lfm_npu_open(&npu, p, weights, lfm_runner_memory("session", session));
+  if (!bad)
+    bad = lfm_runner_start_threads(&npu, lfm_runner_number(threads));
   if (bad)
     return refuse(bad, lfm_npu_message(bad)), 1;
   ids = lfm_runner_memory("tokens", (uint64_t)p->max_context * 4 + 4);
   saved = lfm_runner_memory("saved state", p->state_bytes + 1);
   const float mib = (float)(session + p->weights_bytes) * (1.0f / (1 << 20));
   const float facts[5] = {(float)p->vocab_size, (float)p->max_context,
-                          (float)p->max_prefill, 1, mib};
+                          (float)p->max_prefill, (float)npu.sync.threads, mib};
   reserve(sizeof facts);
   copy(contents(), facts, sizeof facts);
   int more = reply(0, 5, sizeof facts, secondsSince(start));

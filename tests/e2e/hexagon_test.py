@@ -24,7 +24,9 @@ EXAMPLE = os.path.join(SOURCE, "examples", "lfm2-small-dense")
 
 
 def run(*command, code=0, input=None):
-    done = subprocess.run(command, capture_output=True, text=True, input=input)
+    # Threads that wait for each other forever are a failure, no hang.
+    done = subprocess.run(command, capture_output=True, text=True, input=input,
+                          timeout=600)
     if done.returncode != code:
         raise AssertionError(f"{' '.join(command)}: code {done.returncode}\n"
                              f"{done.stdout}{done.stderr}")
@@ -257,6 +259,62 @@ class HexagonTest(unittest.TestCase):
         self.assertIn("the VTCM is not aligned or smaller than a decode step's "
                       "scratch", done.stderr)
 
+    def test_threads(self):
+        """The same bits from one thread and from several, more than there are
+        processors and more than some phases have chunks; scratch in VTCM is
+        shared by all."""
+        mixture = os.path.join(CHECKPOINTS, "moe-8e-bf16-biasf32")
+        packages = [self.dense_a, self.dense_a_q8(),
+                    compile_package(mixture, self.path("mixture-q4"), "--quant",
+                                    "q4", "--calibrate", "none")]
+        ids = [5, 90, 17, 3, 44, 8, 100, 61, 7, 2, 33]
+        for package in packages:
+            runner = link_runner(package)
+            weights = os.path.join(package, "npu.weights")
+            for mode in "whole", "decode":
+                wanted = self.generate(runner, weights, ids, 6, mode)
+                self.assertEqual(len(wanted[0]), 6)
+                for vtcm, threads in ("0", 2), ("0", 4), ("300000", 3), ("0", 16):
+                    with self.subTest(package=package, mode=mode, threads=threads):
+                        found = self.generate(runner, weights, ids, 6, mode, vtcm,
+                                              str(threads))
+                        self.assertEqual(found, wanted)
+        for threads in "0", "17":
+            done = run("qemu-hexagon", runner, weights, self.path("ids"),
+                       self.path("logits"), "1", "whole", "0", threads, code=1)
+            self.assertIn(f"{threads}: expected 1 to 16 threads, no more than "
+                          "vector contexts", done.stderr)
+
+    def test_threads_of_requests(self):
+        package = self.dense_a
+        golden = os.path.join(GOLDENS, "dense-a-bf16.safetensors")
+        verify = [LFMC, "verify", package, golden, "--runner", "qemu-hexagon",
+                  "--case", "p0", "--threads"]
+        self.assertIn("1 cases: passed", run(*verify, "3").stdout)
+        self.assertIn("expected 1 to 16 threads", run(*verify, "17",
+                                                      code=1).stderr)
+        report = json.loads(run(
+            LFMC, "bench", package, "--runner", "qemu-hexagon", "--threads", "2",
+            "--repeat", "1", "--prefill", "4", "--decode", "1", "--depth", "4",
+            "--json").stdout)
+        self.assertEqual(report["threads"], 2)
+
+    def test_no_memory_for_stacks(self):
+        """In the first address space, by steps of 1 MiB, that holds the program
+        and one thread."""
+        package = self.dense_a_q8()
+        command = [link_runner(package), os.path.join(package, "npu.weights"),
+                   self.path("ids"), self.path("logits"), "1", "whole", "0"]
+        with open(self.path("ids"), "wb") as file:
+            file.write(array.array("i", [1]).tobytes())
+        for mib in range(18, 64):
+            emulator = ["qemu-hexagon", "-R", hex(mib << 20)]
+            if subprocess.run([*emulator, *command, "1"], timeout=600,
+                              capture_output=True).returncode == 0:
+                break
+        done = run(*emulator, *command, "16", code=1)
+        self.assertIn("16: the system does not start the threads", done.stderr)
+
     def test_device_sources(self):
         """The application's side, the DSP's and the CPU to fall back to, in one
         process of this machine: the DSP's has a program for this machine."""
@@ -274,6 +332,7 @@ class HexagonTest(unittest.TestCase):
             os.path.join(device, "npu_device.c"),
             os.path.join(programs, "device.c"),
             os.path.join(SOURCE, "runtime", "hexagon", "Npu.c"),
+            os.path.join(SOURCE, "runtime", "hexagon", "Team.c"),
             f"-I{SOURCE}/runtime/include", f"-I{device}", f"-I{here}",
             f"-I{cpu}", f"-I{programs}/fastrpc", f"-L{here}", f"-L{cpu}",
             "-lnpu", "-lnpu_cpu", "-lpthread", "-lm", "-o", program)
@@ -299,8 +358,37 @@ class HexagonTest(unittest.TestCase):
                 self.assertEqual(done.stdout.split(), npu)
                 self.assertEqual(done.stderr.strip(),
                                  report and "vtcm: " + report)
+        self.check_device_threads(program, npu_weights, npu)
         self.assertIn("the NPU cannot be used: error 6",
                       run(program, "missing", "-", code=1).stderr)
+
+    def check_device_threads(self, program, weights, wanted):
+        """As many threads as vector contexts (of 12 hardware threads), fewer
+        on demand. Else an error: more, no memory for stacks, threads that the
+        system does not start, one that gets no HVX; none is left."""
+        def device(threads, code=0, **system):
+            done = run("env", *(f"LFM_TEST_{name}={n}" for name, n in
+                                system.items()),
+                       program, weights, "-", str(threads), code=code)
+            return done.stdout.split(), done.stderr.strip()
+
+        for threads, contexts, started in ((0, 1, 0), (0, 4, 3), (0, 15, 11),
+                                           (1, 4, 0), (3, 4, 2)):
+            with self.subTest(threads=threads, contexts=contexts):
+                report = f"threads: started {started}, left 0" if started else ""
+                self.assertEqual(device(threads, HVX=contexts), (wanted, report))
+        self.assertEqual(device(12, HVX=12, HEAP=11 << 20)[0], wanted)
+        for threads, system, error, report in (
+                (3, {"HVX": 2}, 8, ""), (-1, {"HVX": 4}, 8, ""),
+                (17, {"HVX": 99}, 8, ""),
+                (12, {"HVX": 12, "HEAP": (11 << 20) - 1}, 5, ""),
+                (4, {"HVX": 4, "THREADS": 0}, 9, ""),
+                (4, {"HVX": 4, "THREADS": 2}, 9, "\nthreads: started 2, left 0"),
+                (4, {"HVX": 4, "LOCKS": 2}, 9, "\nthreads: started 3, left 0")):
+            with self.subTest(threads=threads, **system):
+                self.assertEqual(
+                    device(threads, code=1, **system),
+                    ([], f"error: the NPU cannot be used: error {error}{report}"))
 
     def test_instructions(self):
         """vrmpy in the q8 loops of whole packages, floats of HVX from v68 on.

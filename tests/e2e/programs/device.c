@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * An application of NAME_device.h, with stub and skeleton in one process:
- * device NPU_WEIGHTS CPU_WEIGHTS, "-" for none. Prints the processor, then the
- * best tokens after a prompt, after one more, and after both again.
+ * device NPU_WEIGHTS CPU_WEIGHTS [THREADS], "-" for none. Prints the processor,
+ * then the best tokens after a prompt, after one more, and after both again.
  */
 #include "npu_device.h"
 
@@ -30,8 +30,9 @@ int main(int argc, char **argv) {
   static const int32_t ids[] = {1, 7, 100, 42, 3, 9};
   char message[256] = "";
   npu_device *device;
-  if (argc != 3 || npu_device_open(path(argv[1]), path(argv[2]), &device,
-                                   message, sizeof message) != LFM_OK)
+  if (argc < 3 || npu_device_open(path(argv[1]), argc > 3 ? atoi(argv[3]) : 0,
+                                  path(argv[2]), &device, message,
+                                  sizeof message) != LFM_OK)
     return fprintf(stderr, "error: %s\n", message), 1;
   printf(npu_device_is_npu(device) ? "npu" : "cpu");
   read(device, ids, 5);

@@ -11,7 +11,7 @@
 int lfm_npu_rpc_open(const char *uri, remote_handle64 *handle);
 int lfm_npu_rpc_close(remote_handle64 handle);
 AEEResult lfm_npu_rpc_load(remote_handle64 handle, const char *weights,
-                           int *vocab_size);
+                           int threads, int *vocab_size);
 AEEResult lfm_npu_rpc_reset(remote_handle64 handle);
 AEEResult lfm_npu_rpc_read(remote_handle64 handle, const int *ids, int idsLen,
                            float *logits, int logitsLen);
