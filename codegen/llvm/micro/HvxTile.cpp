@@ -18,6 +18,7 @@
 // one load: a block's products are written amid the scaling of the block
 // before, so that they share packets.
 #include "codegen/llvm/micro/HvxOrder.h"
+#include "codegen/llvm/micro/HvxRows.h"
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "llvm/IR/IntrinsicsHexagon.h"
@@ -35,10 +36,10 @@ constexpr int exponentMask = 0x7c00; ///< of an f16
 
 class HvxTile {
 public:
-  explicit HvxTile(LinearQ &kernel)
+  HvxTile(LinearQ &kernel, bool floats)
       : q(kernel), layout(kernel.layout), shape(kernel.shape),
         w(*kernel.writer), b(w.b), vectors(layout.rows / lanes),
-        tokens(shape.tokens), offset(layout.offset()),
+        tokens(shape.tokens), offset(layout.offset()), floats(floats),
         // |sum * m| < 2^30 with sums of 32 products by at most 127.
         room(layout.isQ8()         ? 0
              : layout.isQ6()       ? 2
@@ -77,7 +78,6 @@ private:
   }
   void finish(Value *panel, int64_t token);
   Value *toFloat(Value *sum, Value *exponent);
-  void finishRow(Value *panel, Value *row, Value *memory, int64_t token);
   Value *load(Type *type, Value *pointer, int64_t align) {
     return b.CreateAlignedLoad(type, pointer, Align(align));
   }
@@ -104,6 +104,7 @@ private:
   MicroWriter &w;
   IRBuilder<> &b;
   const int64_t vectors, tokens, offset;
+  const bool floats; ///< in vectors
   const int room, terms, headroom;
   const HvxOrder &order;
   /// Sums of many tokens leave no registers for the block before.
@@ -354,47 +355,20 @@ void HvxTile::finish(Value *panel, int64_t token) {
   Value *exponents = zip(zero, largest);
   Value *unit = splatWord(b.CreateAdd(
       b.CreateLoad(b.getInt32Ty(), xsTops[token]), b.getInt32(-151 - room)));
-  Value *y =
-      w.at(w.at(q.y, token * shape.yStride * 4), panel, int64_t(shape.out) * 4);
-  const bool plain = !shape.bias && !shape.residual && !shape.swiglu;
-  Value *memory = plain ? y : w.stack(layout.rows * 4);
-  for (int64_t v = 0; v < vectors; ++v) {
-    Value *exponent = b.CreateAdd(w.part(exponents, v * lanes, lanes), unit);
-    Value *bits = toFloat(b.CreateLoad(words, sum(token, v)), exponent);
-    b.CreateAlignedStore(bits, w.at(memory, v * vectorBytes), Align(4));
-  }
-  if (!plain)
-    w.loop(shape.out,
-           [&](Value *row) { finishRow(panel, row, memory, token); });
-}
-
-/// Adds bias and residual or applies swiglu, in scalar floats.
-void HvxTile::finishRow(Value *panel, Value *row, Value *memory,
-                        int64_t token) {
-  auto result = [&](Value *row) {
-    Value *value = load(w.f32(), w.at(memory, row, 4), 4);
-    if (!shape.bias)
-      return value;
-    Value *bias = w.at(w.at(q.bias, panel, int64_t(layout.rows) * 4), row, 4);
-    return b.CreateFAdd(value, load(w.f32(), bias, 4));
-  };
-  auto column = [&](Value *pointer, int64_t stride) {
-    Value *tile =
-        w.at(w.at(pointer, token * stride * 4), panel, int64_t(shape.out) * 4);
-    return w.at(tile, row, 4);
-  };
-  Value *value = result(row);
-  if (shape.swiglu)
-    value = b.CreateFMul(silu(w, value),
-                         result(b.CreateAdd(row, w.index(shape.out))));
-  else if (shape.residual)
-    value =
-        b.CreateFAdd(load(w.f32(), column(q.res, shape.resStride), 4), value);
-  b.CreateAlignedStore(value, column(q.y, shape.yStride), Align(4));
+  finishHvxRows(
+      q, vectors,
+      [&](int64_t v) {
+        Value *exponent =
+            b.CreateAdd(w.part(exponents, v * lanes, lanes), unit);
+        return toFloat(b.CreateLoad(words, sum(token, v)), exponent);
+      },
+      panel, token, floats);
 }
 
 } // namespace
 
-void buildHvxTile(LinearQ &kernel) { HvxTile(kernel).build(); }
+void buildHvxTile(LinearQ &kernel, bool floats) {
+  HvxTile(kernel, floats).build();
+}
 
 } // namespace lfmc

@@ -85,8 +85,9 @@ void buildWidePanel(llvm::Module &module, llvm::StringRef symbol,
                     const halide::Params &params, int64_t lanes, bool narrow);
 /// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
 void buildMatrixTile(LinearQ &kernel);
-/// linear_q by HVX; panels of 32 or 64 rows. To be optimised.
-void buildHvxTile(LinearQ &kernel);
+/// linear_q by HVX, with `floats` or integers only; panels of 32 or 64 rows. To
+/// be optimised.
+void buildHvxTile(LinearQ &kernel, bool floats);
 
 } // namespace lfmc
 

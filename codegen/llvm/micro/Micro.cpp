@@ -3,6 +3,7 @@
 
 #include "codegen/llvm/Emit.h"
 #include "codegen/llvm/micro/ArmTile.h"
+#include "codegen/llvm/micro/Divisions.h"
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "runtime/include/lfm/program.h"
@@ -95,6 +96,7 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
                      dotLanes(kernel, target), narrow);
       return module;
     }
+    const bool floats = target.cpuFeatures & LFM_CPU_HVX_FLOAT;
     const halide::Params params(kernel);
     LinearQ linear{params};
     const halide::QuantizedLayout &layout = linear.layout;
@@ -119,10 +121,12 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     } else if (backend == MicroBackend::Wide)
       buildWideTile(linear, lanes);
     else if (backend == MicroBackend::Hvx)
-      buildHvxTile(linear);
+      buildHvxTile(linear, floats);
     else
       buildDotTile(linear, lanes);
     linear.writer->finish();
+    if (floats)
+      expandDivisions(*module);
     return module;
   } catch (const halide::ParameterError &error) {
     return llvm::createStringError("%s", error.what());

@@ -10,7 +10,8 @@
 //                                                WideTile.cpp, WidePanel.cpp
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
-//   hexagon-*       linear_q, panels of 32 or 64 rows     HvxTile.cpp
+//   hexagon-*       linear_q, panels of 32 or 64 rows     HvxTile.cpp,
+//                                                         HvxRows.cpp
 //                   the rest of Halide's kernels, as LLVM IR   HalideModule.cpp
 //   arm64 + dotprod linear_q in whole vectors of 4 rows   ArmDot.cpp
 //   arm64 + i8mm    linear_q of quads, and quads          ArmMatrix.cpp,

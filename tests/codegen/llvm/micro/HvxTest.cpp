@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// linear_q by HVX: results under qemu-hexagon (v66) against sums of doubles,
-// and the instructions of every version.
-#include "tests/codegen/halide/Assembly.h"
+// linear_q by HVX: results under qemu-hexagon (v66) against sums of doubles.
 #include "tests/codegen/halide/QuantizedFixture.h"
+#include "tests/codegen/llvm/micro/HvxCases.h"
 
 #include "codegen/llvm/Emit.h"
 #include "codegen/llvm/micro/Micro.h"
@@ -11,8 +10,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
-#include <tuple>
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
 
 namespace lfmc::halide::test {
 
@@ -28,10 +28,6 @@ std::string Isa::emit(const MicroKernel &kernel, const std::string &symbol,
 }
 
 namespace {
-
-const Target &hexagon(const std::string &version) {
-  return *llvm::cantFail(findTarget("hexagon-" + version));
-}
 
 struct HvxCase {
   int wtype, rows, tokens, block = 32, panels = 2, k = 192;
@@ -88,6 +84,26 @@ protected:
         [&](const std::string &object) {
           return emitMicro(kernel, "lfmc_test_kernel", hexagon("v66"),
                            Emit::Object, object);
+        },
+        buffers);
+  }
+  /// As v73 has it: no emulator runs floats of HVX, but their vectors run as
+  /// scalars on v66.
+  std::vector<float> runInVectors(const MicroKernel &kernel,
+                                  const std::vector<std::string> &buffers) {
+    return run(
+        [&](const std::string &object) {
+          llvm::LLVMContext context;
+          const auto build =
+              kernel.family == "linear_q" ? buildMicro : halideModule;
+          auto module = llvm::cantFail(
+              build(kernel, "lfmc_test_kernel", hexagon("v73"), context));
+          auto bytes =
+              llvm::cantFail(emitLlvm(*module, hexagon("v66"), EmitKind::Object,
+                                      kernel.family == "linear_q"));
+          std::ofstream(object, std::ios::binary)
+              .write(bytes.data(), std::streamsize(bytes.size()));
+          return std::string();
         },
         buffers);
   }
@@ -181,6 +197,14 @@ TEST_P(Hvx, AgreesWithSumsOfDoubles) {
     }
   EXPECT_LT(worst, c.tolerance);
   std::printf("largest error %.2g\n", worst);
+
+  // Sums are the same, and so is all but swiglu's division.
+  const std::vector<float> vectors = runInVectors(kernel, buffers);
+  ASSERT_EQ(vectors.size(), y.size());
+  for (size_t i = 0; i < y.size(); ++i)
+    ASSERT_NEAR(vectors[i], y[i],
+                c.swiglu ? 1e-6f * std::abs(y[i]) + 1e-30f : 0)
+        << i;
 }
 
 // Sums are integers of which one is 2^-24 of the largest that a row's largest
@@ -206,6 +230,13 @@ std::vector<HvxCase> cases() {
                  .residual = true,
                  .tolerance = 2e-6});
   all.push_back({.wtype = Q8, .rows = 64, .tokens = 1, .swiglu = true});
+  all.push_back({.wtype = Q8, .rows = 32, .tokens = 2, .swiglu = true});
+  all.push_back({.wtype = Q4,
+                 .rows = 64,
+                 .tokens = 4,
+                 .bias = true,
+                 .swiglu = true,
+                 .tolerance = 2e-6});
   all.push_back({.wtype = Q8,
                  .rows = 64,
                  .tokens = 4,
@@ -215,27 +246,7 @@ std::vector<HvxCase> cases() {
 }
 INSTANTIATE_TEST_SUITE_P(LinearQ, Hvx, testing::ValuesIn(cases()));
 
-/// A kernel of floats and how many each of its buffers holds.
-struct FloatCase {
-  MicroKernel kernel;
-  std::vector<int> sizes;
-};
-std::vector<FloatCase> floatCases() {
-  return {
-      {{"swiglu", {{"width", 256}}, {}}, {256, 256, 256}},
-      {{"rms_norm", {{"width", 256}}, {{"eps", 1e-5}}}, {256, 256, 256}},
-      {{"rope", {{"dim", 64}, {"heads", 4}}, {}}, {256, 64, 256}},
-      {{"short_conv", {{"channels", 128}, {"taps", 3}}, {}},
-       {128, 128, 128, 384, 256, 128}},
-      {{"attention_finish", {{"dim", 64}, {"group", 4}}, {}}, {4, 256, 256}},
-      {{"attention_block",
-        {{"dim", 64}, {"group", 1}, {"block", 64}, {"lanes", 32}},
-        {{"scale", 0.125}}},
-       {64, 4096, 4096, 1, 1, 64, 1, 1, 64}}};
-}
-
-// No emulator runs floats of HVX, but the vectors that are made of Halide's
-// slices for them (Widen.h) run as scalars on v66.
+// Vectors that are made of Halide's slices (Widen.h).
 TEST_F(HvxRun, WidenedKernelsAgree) {
   for (const FloatCase &c : floatCases()) {
     SCOPED_TRACE(c.kernel.family);
@@ -248,18 +259,7 @@ TEST_F(HvxRun, WidenedKernelsAgree) {
       buffers.push_back(bytesOf(values.data(), values.size() * 4));
     }
     const std::vector<float> wanted = run(c.kernel, buffers);
-    const std::vector<float> found = run(
-        [&](const std::string &object) {
-          llvm::LLVMContext context;
-          auto module = llvm::cantFail(halideModule(
-              c.kernel, "lfmc_test_kernel", hexagon("v73"), context));
-          auto bytes = llvm::cantFail(
-              emitLlvm(*module, hexagon("v66"), EmitKind::Object));
-          std::ofstream(object, std::ios::binary)
-              .write(bytes.data(), std::streamsize(bytes.size()));
-          return std::string();
-        },
-        buffers);
+    const std::vector<float> found = runInVectors(c.kernel, buffers);
     ASSERT_EQ(found.size(), wanted.size());
     ASSERT_EQ(found.size(), size_t(c.sizes.back()));
     float largest = 0, worst = 0;
@@ -274,75 +274,23 @@ TEST_F(HvxRun, WidenedKernelsAgree) {
   }
 }
 
-/// Packets and vrmpy of the innermost hardware loop with vrmpy.
-struct Loop {
-  int packets = 0, products = 0;
-};
-Loop loopOf(const std::string &text) {
-  Loop loop, found;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.rfind(".LBB", 0) == 0)
-      loop = {};
-    loop.packets += line.find('{') != std::string::npos;
-    loop.products += line.find("vrmpy(") != std::string::npos;
-    if (line.find(":endloop0") != std::string::npos && loop.products)
-      found = loop;
-  }
-  return found;
-}
-
-std::string text(const MicroKernel &kernel, const std::string &version) {
-  return assemblyBy([&](Emit what, const std::string &path) {
-    return emitMicro(kernel, "kernel", hexagon(version), what, path);
-  });
-}
-
-TEST(HvxInstructions, ProductsFillPackets) {
-  for (const char *version :
-       {"v66", "v68", "v69", "v73", "v75", "v79", "v81"}) {
-    SCOPED_TRACE(version);
-    // One load a packet bounds one token: 17 packets, 0.94.
-    for (auto [tokens, k, least] : {std::tuple(1, 1024, 0.88),
-                                    {1, 4608, 0.88},
-                                    {2, 1024, 1.0},
-                                    {2, 4608, 1.0},
-                                    {4, 1024, 1.0},
-                                    {4, 2048, 1.0},
-                                    {4, 4608, 1.0}}) {
-      MicroKernel kernel = quantizedTile(Q8, 64, tokens);
-      kernel.ints["k"] = k;
-      kernel.ints["raised"] = 1;
-      const Loop loop = loopOf(text(kernel, version));
-      EXPECT_EQ(loop.products, 16 * tokens);
-      EXPECT_GE(loop.products, least * loop.packets) << tokens << ", k " << k;
-    }
-  }
-}
-
-TEST(HvxInstructions, FloatsAreInVectors) {
-  for (const char *version : {"v66", "v68", "v69", "v73", "v75", "v79", "v81"})
-    for (const FloatCase &c : floatCases()) {
-      SCOPED_TRACE(c.kernel.family + " " + version);
-      const std::string assembly = text(c.kernel, version);
-      auto occurs = [&](const char *pattern) {
-        const std::regex regex(pattern);
-        return std::distance(
-            std::sregex_iterator(assembly.begin(), assembly.end(), regex),
-            std::sregex_iterator());
-      };
-      const auto scalar = occurs("= sf(add|sub|mpy|min|max)|= sfmpy");
-      if (version == std::string("v66")) {
-        EXPECT_EQ(occurs("qf32"), 0);
-        EXPECT_GT(scalar, 0);
-        continue;
-      }
-      EXPECT_GT(occurs("qf32"), 10);
-      // What is one a row or a head: the norm's root, maxima and sums.
-      const bool whole =
-          c.kernel.family != "rms_norm" && c.kernel.family != "attention_block";
-      EXPECT_LE(scalar, whole ? 0 : c.kernel.family == "rms_norm" ? 45 : 240);
-    }
+// Where e^-x is infinite or nearly so, and where it is nothing.
+TEST_F(HvxRun, GatesOfLargeNumbers) {
+  constexpr int width = 256;
+  std::vector<float> gates(width), ups(width, 1), none(width);
+  for (int i = 0; i < width; ++i)
+    gates[i] = float(i - width / 2) * 1.5f;
+  const std::vector<std::string> buffers = {bytesOf(gates.data(), width * 4),
+                                            bytesOf(ups.data(), width * 4),
+                                            bytesOf(none.data(), width * 4)};
+  const MicroKernel kernel = {"swiglu", {{"width", width}}, {}};
+  const std::vector<float> wanted = run(kernel, buffers),
+                           found = runInVectors(kernel, buffers);
+  ASSERT_EQ(found.size(), wanted.size());
+  EXPECT_GT(wanted.back(), 150);
+  for (int i = 0; i < width; ++i)
+    EXPECT_NEAR(found[i], wanted[i], 1e-6f * std::abs(wanted[i]) + 1e-36f)
+        << gates[i];
 }
 
 } // namespace
