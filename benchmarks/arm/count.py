@@ -34,14 +34,16 @@ def read(path):
 
 
 def measure(lfmc, package, prefill, depths, emulator="qemu-aarch64 -cpu max",
-            most=24):
+            most=24, threads=1):
     """[(name, tokens, count, functions)]: the second run of each row of bench,
-    and `most` of its functions."""
+    and `most` of its functions; of several threads also thread:0, ..."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "counts")
         runner = (f"{emulator} -plugin {build_plugin(folder)},out={out},"
-                  f"functions={most}")
+                  f"functions={most}" +
+                  (f",threads={threads}" if threads > 1 else ""))
         subprocess.run([lfmc, "bench", package, "--runner", runner, "--repeat", "1",
+                        "--threads", str(threads),
                         "--prefill", str(prefill), "--decode", "2", "--depth",
                         ",".join(map(str, depths))],
                        check=True, stdout=subprocess.DEVNULL)

@@ -4,11 +4,14 @@
  * standard output, which are the answers of tools/lfmc/runner/driver.c, and
  * for each line the functions, or the blocks, that executed most of them.
  *
- *   qemu-aarch64 -plugin libicount.so,out=FILE[,functions=N|,blocks=N] PROGRAM
+ *   qemu-aarch64 -plugin libicount.so,out=FILE[,functions=N|,blocks=N]
+ *                [,threads=N] PROGRAM
  *
  * FILE gets a line per write: the count, then NAME=COUNT of up to N functions
  * (24), or, of up to N blocks, @ADDRESS+INSTRUCTIONS=EXECUTIONS, the address in
- * hexadecimal. What Hexagon's qemu calls an instruction is a packet.
+ * hexadecimal. With threads=N, for programs of more than one and functions,
+ * then thread:I=COUNT of N threads. What Hexagon's qemu calls an instruction is
+ * a packet.
  * The declarations are those of qemu's plugin interface, version 1.
  */
 #include <stddef.h>
@@ -36,6 +39,9 @@ const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *,
                                               enum qemu_plugin_op, void *,
                                               uint64_t);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *,
+                                          void (*)(unsigned, void *), int,
+                                          void *);
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = 1;
 
@@ -43,10 +49,18 @@ struct function {
   char name[96];
   uint64_t count, before;
 };
-enum { MAX_FUNCTIONS = 8192, SYSCALL_WRITE = 64 };
+enum { MAX_FUNCTIONS = 8192, MAX_THREADS = 64, SYSCALL_WRITE = 64 };
 static struct function functions[MAX_FUNCTIONS];
 static int used, shown = 24;
 static FILE *out;
+
+/* What a thread adds when it executes a block. */
+struct portion {
+  struct function *function;
+  uint64_t instructions;
+};
+static uint64_t perThread[MAX_THREADS], perThreadBefore[MAX_THREADS];
+static int threads; /* 0: one, whose counts are added inline */
 
 struct block {
   uint64_t address, instructions, count, before;
@@ -82,6 +96,13 @@ static struct block *blockAt(uint64_t address, uint64_t instructions) {
   return NULL;
 }
 
+static void execute(unsigned thread, void *data) {
+  const struct portion *p = data;
+  __atomic_fetch_add(&p->function->count, p->instructions, __ATOMIC_RELAXED);
+  if (thread < MAX_THREADS)
+    perThread[thread] += p->instructions;
+}
+
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   (void)id;
   if (blocksShown) {
@@ -94,6 +115,15 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
   }
   struct function *f =
       find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(block, 0)));
+  if (threads) {
+    const int noRegisters = 0;
+    struct portion *p = malloc(sizeof *p); /* lives as the block does */
+    if (!p)
+      abort();
+    *p = (struct portion){f, qemu_plugin_tb_n_insns(block)};
+    qemu_plugin_register_vcpu_tb_exec_cb(block, execute, noRegisters, p);
+    return;
+  }
   qemu_plugin_register_vcpu_tb_exec_inline(block, QEMU_PLUGIN_INLINE_ADD_U64,
                                            &f->count,
                                            qemu_plugin_tb_n_insns(block));
@@ -159,6 +189,11 @@ static void systemCall(qemu_plugin_id_t id, unsigned cpu, int64_t number,
   for (int i = 0; i < used && i < shown; ++i)
     fprintf(out, " %s=%llu", order[i]->name,
             (unsigned long long)(order[i]->count - order[i]->before));
+  for (int i = 0; i < threads; ++i) {
+    fprintf(out, " thread:%d=%llu", i,
+            (unsigned long long)(perThread[i] - perThreadBefore[i]));
+    perThreadBefore[i] = perThread[i];
+  }
   fputc('\n', out);
   fflush(out);
   for (int i = 0; i < used; ++i)
@@ -175,6 +210,10 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
       shown = atoi(argv[i] + 10);
     else if (strncmp(argv[i], "blocks=", 7) == 0)
       blocksShown = atoi(argv[i] + 7);
+    else if (strncmp(argv[i], "threads=", 8) == 0)
+      threads = atoi(argv[i] + 8);
+  if (threads > MAX_THREADS)
+    threads = MAX_THREADS;
   if (!out)
     return fprintf(stderr, "icount: expected out=FILE\n"), -1;
   qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
