@@ -198,6 +198,8 @@ TEST_P(Hvx, AgreesWithSumsOfDoubles) {
   EXPECT_LT(worst, c.tolerance);
   std::printf("largest error %.2g\n", worst);
 
+  if (!c.bias && !c.residual && !c.swiglu)
+    return;
   // Sums are the same, and so is all but swiglu's division.
   const std::vector<float> vectors = runInVectors(kernel, buffers);
   ASSERT_EQ(vectors.size(), y.size());
@@ -233,7 +235,7 @@ std::vector<HvxCase> cases() {
   all.push_back({.wtype = Q8, .rows = 32, .tokens = 2, .swiglu = true});
   all.push_back({.wtype = Q4,
                  .rows = 64,
-                 .tokens = 4,
+                 .tokens = 2,
                  .bias = true,
                  .swiglu = true,
                  .tolerance = 2e-6});
