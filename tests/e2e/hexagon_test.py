@@ -452,6 +452,17 @@ class HexagonTest(unittest.TestCase):
                   f"{min(packets)} to {max(packets)} packets")
             self.assertGreaterEqual(ratio, least)
 
+    def test_team_instructions(self):
+        """Threads meet by atomics and barriers, one thread by neither."""
+        text = run(OBJDUMP, "-d", "--no-show-raw-insn", "--mcpu=hexagonv66",
+                   os.path.join(PARTS, "liblfm_npu.a")).stdout
+        functions = dict(re.findall(r"\w+ <(\w+)>:\n(.*?)(?=\n\w+ <|\Z)", text,
+                                    re.S))
+        for name in "meet", "lfm_npu_work":
+            for wanted in "memw_locked", "{ \tbarrier }", "pause(#0xff)":
+                self.assertIn(wanted, functions[name])
+        self.assertNotRegex(functions["leavePhase"], "locked|barrier|call")
+
     def test_calls_no_library(self):
         linked = self.path("closed.o")
         library = os.path.join(self.dense_a, "libnpu.a")
