@@ -151,21 +151,23 @@ TEST_F(NpuTeamTest, DependentPhases) {
   EXPECT_GT(sleeps, 0);
 }
 
-/// Logits after each token of a prompt, then of a step at a time.
+/// Logits after each token of a prompt, after four tokens one by one, and after
+/// the prompt once more.
 std::vector<float> read(lfm_npu &npu) {
   const std::vector<int32_t> ids = {5, 9, 1, 33, 2, 8, 4, 60, 7, 11, 3};
+  const int32_t count = static_cast<int32_t>(ids.size());
   const size_t row = static_cast<size_t>(npu.program->vocab_size);
-  std::vector<float> logits((ids.size() + 4) * row);
+  std::vector<float> logits((ids.size() + 5) * row);
+  float *next = logits.data();
+  auto readMore = [&](const int32_t *more, int32_t n, bool all) {
+    EXPECT_EQ(lfm_npu_read(&npu, more, n, next, all), LFM_NPU_OK);
+    next += (all ? static_cast<size_t>(n) : 1) * row;
+  };
   lfm_npu_reset(&npu);
-  EXPECT_EQ(lfm_npu_read(&npu, ids.data(), static_cast<int32_t>(ids.size()),
-                         logits.data(), 1),
-            LFM_NPU_OK);
+  readMore(ids.data(), count, true);
   for (int32_t i = 0; i < 4; ++i)
-    EXPECT_EQ(lfm_npu_read(&npu, &i, 1,
-                           logits.data() +
-                               (ids.size() + static_cast<size_t>(i)) * row,
-                           0),
-              LFM_NPU_OK);
+    readMore(&i, 1, false);
+  readMore(ids.data(), count, false);
   return logits;
 }
 
