@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What bounds the inner loops of a package's quantized matrices, as llvm-mca
-models a core: cycles of an iteration, and the share of them that its busiest
-port and its dispatch would take alone (1: bound by that; both low: by latency).
+models a core: cycles of an iteration, the share of them that its busiest port
+and its dispatch would take alone (1: bound by that), and the share in which
+nothing is dispatched (high: bound by latency, or by a full queue).
 
 Where the model of oryon-1 lacks an instruction (sdot by lane, scvtf), another
 that takes the same pipes stands for it; what else a model lacks counts as
@@ -60,7 +61,8 @@ def modelled(instruction, cpu):
 
 
 def model(mca, loop, cpu):
-    """(cycles, shares of the busiest port and of dispatch) of an iteration."""
+    """(cycles; shares of the busiest port, of dispatch, of idle cycles) of an
+    iteration."""
     text = "\n".join(["loop:"] + [modelled(i, cpu) for i in loop[:-1]] +
                      [re.sub(r"0x[0-9a-f]+$", "loop", loop[-1])]) + "\n"
     with tempfile.NamedTemporaryFile("w", suffix=".s") as file:
@@ -68,7 +70,7 @@ def model(mca, loop, cpu):
         file.flush()
         answer = subprocess.run(
             [mca, "-mtriple=aarch64", f"-mcpu={cpu}", "-mattr=+dotprod,+i8mm",
-             "-iterations=100", "-instruction-info=false",
+             "-iterations=100", "-instruction-info=false", "-dispatch-stats",
              "-skip-unsupported-instructions=lack-sched", file.name],
             capture_output=True, text=True)
     if answer.returncode:
@@ -81,7 +83,9 @@ def model(mca, loop, cpu):
     line = answer.stdout.split("Resource pressure per iteration:")[1]
     line = line.strip().splitlines()[1]
     ports = [float(p) for p in re.findall(r"\d+\.\d+", line)]
-    return cycles, max(ports) / cycles, dispatch / cycles
+    idle = re.search(r"^ 0,\s+(\d+)", answer.stdout, re.M)
+    return (cycles, max(ports) / cycles, dispatch / cycles,
+            int(idle.group(1)) / 100 / cycles if idle else 0)
 
 
 def main():
@@ -109,6 +113,7 @@ def main():
                 result = model(os.path.join(options.llvm, "llvm-mca"), loop, cpu)
                 print(f"  {cpu:14}" + (f"{result[0]:8.1f} cycles, port "
                                        f"{result[1]:.2f}, dispatch {result[2]:.2f}"
+                                       f", idle {result[3]:.2f}"
                                        if result else "  no such model"))
 
 

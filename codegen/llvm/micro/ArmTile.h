@@ -16,13 +16,28 @@ public:
         vectors(layout.rows / 4) {}
 
 protected:
-  /// Once, before any codes() of q6.
+  /// What is known of a vector of four rows: bytes as stored and, after the
+  /// stages of unpack(), codes of together() groups of four columns, each
+  /// [row][4 columns], without the offset subtracted.
+  struct Codes {
+    Values low, codes;
+    llvm::Value *top = nullptr; ///< q6: the high bits
+  };
+  static constexpr int stages = 3; ///< shifts, masks, insertions
+
+  /// An instruction that stays where it is written among others of this kind
+  /// and loads: $0 is its result and, if it `updates` a register, its first
+  /// input; the others follow.
+  llvm::Value *exactly(llvm::StringRef text, llvm::Type *type,
+                       llvm::ArrayRef<llvm::Value *> inputs,
+                       bool updates = false);
+  /// Once, before any codes.
   void prepare();
+  void unpack(Codes &codes, int stage);
   /// Groups of four columns of which codes() makes something at once.
-  int together() const { return layout.isQ6() ? 4 : 2; }
+  int together() const { return layout.isQ6() ? 4 : layout.isQ8() ? 1 : 2; }
   /// The codes of the groups [first, first + together()) of an activation block
-  /// in rows [4 vector, + 4): vectors of [row][4 columns], without the offset
-  /// subtracted.
+  /// in rows [4 vector, + 4).
   Values codes(llvm::Value *low, llvm::Value *top, int first, int64_t vector);
   /// f32 scales of 4 rows; `pointer` to the f16 of the block's first row.
   llvm::Value *scales(llvm::Value *pointer, int64_t vector);
@@ -68,7 +83,7 @@ protected:
   const int64_t vectors;
 
 private:
-  llvm::Value *nibble = nullptr; ///< q6: a mask of the lower ones
+  llvm::Value *nibble = nullptr, *twos = nullptr; ///< masks: 0x0f, 0x33
 };
 
 /// By sdot; any number of tokens, rows in fours.

@@ -7,9 +7,6 @@
 
 #include "codegen/halide/QuantizedLayout.h"
 
-#include <functional>
-#include <map>
-
 namespace lfmc {
 
 /// When a block's operations are written, in groups of columns multiplied so
@@ -41,21 +38,6 @@ inline const HvxOrder &hvxOrder(const halide::QuantizedLayout &layout,
          : tokens == 2         ? ofTwo
                                : ofFour;
 }
-
-/// Operations by the time at which they are to be written.
-class HvxSchedule {
-public:
-  void add(double time, std::function<void()> write) {
-    all.emplace(time, std::move(write));
-  }
-  void run() {
-    for (auto &[time, write] : all)
-      write();
-  }
-
-private:
-  std::multimap<double, std::function<void()>> all; ///< equals in order
-};
 
 } // namespace lfmc
 

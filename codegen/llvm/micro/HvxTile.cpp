@@ -20,6 +20,7 @@
 #include "codegen/llvm/micro/HvxOrder.h"
 #include "codegen/llvm/micro/HvxRows.h"
 #include "codegen/llvm/micro/LinearQ.h"
+#include "codegen/llvm/micro/Schedule.h"
 
 #include "llvm/IR/IntrinsicsHexagon.h"
 #include "llvm/Support/MathExtras.h"
@@ -169,7 +170,7 @@ void HvxTile::block(Value *weights, Value *low, Value *top, Value *index) {
   const int pairs = int(tokens * vectors);
   Values products(pairs), totals(tokens), factors(tokens), x(tokens), scale;
   SmallVector<Values> unpacked(8);
-  HvxSchedule schedule;
+  Schedule schedule;
   for (int64_t t = 0; t < tokens; ++t) {
     schedule.add(order.start + order.startStep * double(t), [&, t] {
       Value *start = word(0);

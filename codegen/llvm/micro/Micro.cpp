@@ -8,6 +8,7 @@
 
 #include "runtime/include/lfm/program.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/TargetParser/Triple.h"
 
 namespace lfmc {
@@ -44,8 +45,10 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   const int64_t rows = parameter(kernel, "rows", 0);
   const int64_t tokens = parameter(kernel, "tokens", 1);
   const int64_t tileRows = parameter(kernel, "tile_rows", rows);
+  // Of four rows, whose sums are joined two by two.
+  const bool inVectors = rows >= 4 && llvm::isPowerOf2_64(uint64_t(rows));
   const bool fours =
-      rows <= 16 && rows % 4 == 0 && tileRows == rows && tokens % 4 == 0 &&
+      rows <= 16 && inVectors && tileRows == rows && tokens % 4 == 0 &&
       (target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0);
   if (parameter(kernel, "group", 0) && fours)
     return MicroBackend::ArmWide;
@@ -66,8 +69,8 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   if ((target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0))
     return fours ? MicroBackend::ArmMatrix : MicroBackend::Halide;
   if (target.cpuFeatures & LFM_CPU_ARM_DOTPROD)
-    return rows > 0 && rows % 4 == 0 && tileRows == rows ? MicroBackend::ArmDot
-                                                         : MicroBackend::Halide;
+    return inVectors && tileRows == rows ? MicroBackend::ArmDot
+                                         : MicroBackend::Halide;
   return MicroBackend::Halide;
 }
 

@@ -3,70 +3,20 @@
 // linear_q of quads with "group", under qemu-aarch64, against plain C++: the
 // same bits, from the stored weights on.
 #include "tests/codegen/halide/QuantizedFixture.h"
-
-#include "codegen/llvm/micro/Micro.h"
+#include "tests/codegen/llvm/micro/ArmProgram.h"
 
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
-#include <unistd.h>
 
 namespace lfmc::halide::test {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr const char *driver = R"(
-#include <stdio.h>
-struct buffer { char device[16]; void *host; char rest[64]; };
-int kernel(struct buffer *, struct buffer *, struct buffer *, struct buffer *,
-           struct buffer *, struct buffer *);
-static char memory[3][1 << 20];
-static float y[1 << 16];
-int main(int argc, char **argv) {
-  struct buffer b[4];
-  size_t bytes = 0;
-  for (int i = 0; i < 3; ++i) { /* x, w, res */
-    FILE *in = fopen(argv[1 + i], "rb");
-    if (!in) return 1;
-    bytes = fread(memory[i], 1, sizeof memory[i], in);
-    fclose(in);
-    b[i].host = memory[i];
-  }
-  b[3].host = y;
-  if (kernel(&b[0], &b[0], &b[0], &b[1], &b[2], &b[3])) return 2;
-  FILE *out = fopen(argv[4], "wb");
-  return fwrite(y, 1, bytes, out) != bytes || fclose(out);
-}
-)";
 
 struct Shape {
   int rows = 16, block = 32, k = 768, group = 256, tokens = 8;
 };
 
-class ArmWide : public testing::Test {
+class ArmWide : public ArmProgram {
 protected:
-  void SetUp() override {
-    if (std::system("command -v qemu-aarch64 aarch64-linux-gnu-gcc "
-                    ">/dev/null"))
-      GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
-    fs::create_directories(dir);
-  }
-  void TearDown() override { fs::remove_all(dir); }
-
   void check(const Shape &s);
-  std::string place(const char *name) const { return (dir / name).string(); }
-  template <typename T>
-  void write(const char *name, const T *data, size_t count) {
-    std::ofstream(place(name), std::ios::binary)
-        .write(reinterpret_cast<const char *>(data),
-               std::streamsize(count * sizeof(T)));
-  }
-
-  const fs::path dir =
-      fs::temp_directory_path() / ("lfmc-arm-wide-" + std::to_string(getpid()));
 };
 
 // Where column `column` of token `t` of a quad lies (ArmTile.h): steps take
@@ -119,23 +69,7 @@ void ArmWide::check(const Shape &s) {
   const Target &target =
       *llvm::cantFail(findTarget("aarch64-linux+dotprod+i8mm"));
   ASSERT_EQ(microBackend(kernel, target), MicroBackend::ArmWide);
-  ASSERT_EQ(emitMicro(kernel, "kernel", target, Emit::Object, place("k.o")),
-            "");
-  std::ofstream(place("driver.c")) << driver;
-  write("x", x.data(), x.size());
-  write("w", w.stored.data(), w.stored.size());
-  write("res", res.data(), res.size());
-  ASSERT_EQ(std::system(("cd " + dir.string() +
-                         " && aarch64-linux-gnu-gcc -O1 -static driver.c k.o "
-                         "-o driver && qemu-aarch64 -cpu max ./driver x w res "
-                         "y")
-                            .c_str()),
-            0);
-  std::vector<float> y(res.size());
-  std::ifstream(place("y"), std::ios::binary)
-      .read(reinterpret_cast<char *>(y.data()),
-            std::streamsize(y.size() * sizeof(float)));
-
+  const std::vector<float> y = run(kernel, target, x, w.stored, res);
   const int blocks = s.k / s.block;
   for (int row = 0; row < s.rows; ++row)
     for (int t = 0; t < s.tokens; ++t) {
