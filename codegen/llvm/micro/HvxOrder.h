@@ -6,6 +6,7 @@
 #define LFMC_CODEGEN_LLVM_MICRO_HVXORDER_H
 
 #include "codegen/halide/QuantizedLayout.h"
+#include "codegen/llvm/micro/Schedule.h"
 
 namespace lfmc {
 

@@ -20,7 +20,6 @@
 #include "codegen/llvm/micro/HvxOrder.h"
 #include "codegen/llvm/micro/HvxRows.h"
 #include "codegen/llvm/micro/LinearQ.h"
-#include "codegen/llvm/micro/Schedule.h"
 
 #include "llvm/IR/IntrinsicsHexagon.h"
 #include "llvm/Support/MathExtras.h"
