@@ -12,6 +12,9 @@
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <map>
+#include <tuple>
+
 using namespace llvm;
 
 namespace lfmc {
