@@ -29,6 +29,7 @@ struct Feature {
 const Feature known[] = {
     {"dotprod", "+dotprod", "-arm_dot_prod", LFM_CPU_ARM_DOTPROD},
     {"fp16", "+fullfp16", "", LFM_CPU_ARM_FP16},
+    {"fhm", "+fp16fml", "", LFM_CPU_ARM_FHM},
     {"i8mm", "+i8mm", "", LFM_CPU_ARM_I8MM},
     {"bf16", "+bf16", "", LFM_CPU_ARM_BF16},
     {"sve2", "+sve2", "", LFM_CPU_ARM_SVE2},
@@ -50,8 +51,8 @@ Error describeArm64(Target &target, const json::Object &facts,
   target.triple = system->triple;
   target.system = system->folder;
   // Halide takes arm_fp16 for conversions of halves as well, which every
-  // processor has, and else computes them from bits; kernels do nothing else
-  // with halves.
+  // processor has, and else computes them from bits; Halide's kernels do
+  // nothing else with halves.
   std::string attributes, halide = system->halide.str() + "-arm_fp16";
   for (const std::string &name : features) {
     const Feature *feature = nullptr;
@@ -60,7 +61,7 @@ Error describeArm64(Target &target, const json::Object &facts,
         feature = &one;
     if (!feature)
       return createStringError("device %s: unknown feature '%s', expected "
-                               "dotprod, fp16, i8mm, bf16, sve2 or sme2",
+                               "dotprod, fp16, fhm, i8mm, bf16, sve2 or sme2",
                                target.name.str().c_str(), name.c_str());
     attributes += (attributes.empty() ? "" : ",") + feature->llvm.str();
     halide += feature->halide;

@@ -109,8 +109,9 @@ uint32_t cpuFeatures(uint32_t) {
   };
   constexpr Bit kBits[] = {
       {AT_HWCAP, 20, LFM_CPU_ARM_DOTPROD}, {AT_HWCAP, 10, LFM_CPU_ARM_FP16},
-      {AT_HWCAP2, 13, LFM_CPU_ARM_I8MM},   {AT_HWCAP2, 14, LFM_CPU_ARM_BF16},
-      {AT_HWCAP2, 1, LFM_CPU_ARM_SVE2},    {AT_HWCAP2, 37, LFM_CPU_ARM_SME2}};
+      {AT_HWCAP, 23, LFM_CPU_ARM_FHM},     {AT_HWCAP2, 13, LFM_CPU_ARM_I8MM},
+      {AT_HWCAP2, 14, LFM_CPU_ARM_BF16},   {AT_HWCAP2, 1, LFM_CPU_ARM_SVE2},
+      {AT_HWCAP2, 37, LFM_CPU_ARM_SME2}};
   uint32_t features = 0;
   for (const Bit &one : kBits)
     if (getauxval(one.kind) >> one.bit & 1)
@@ -126,6 +127,7 @@ uint32_t cpuFeatures(uint32_t) {
   constexpr Name kNames[] = {
       {"hw.optional.arm.FEAT_DotProd", LFM_CPU_ARM_DOTPROD},
       {"hw.optional.arm.FEAT_FP16", LFM_CPU_ARM_FP16},
+      {"hw.optional.arm.FEAT_FHM", LFM_CPU_ARM_FHM},
       {"hw.optional.arm.FEAT_I8MM", LFM_CPU_ARM_I8MM},
       {"hw.optional.arm.FEAT_BF16", LFM_CPU_ARM_BF16},
       {"hw.optional.arm.FEAT_SME2", LFM_CPU_ARM_SME2}};
@@ -164,6 +166,8 @@ const char *cpuFeatureName(uint32_t missing) {
     return "dot product instructions (FEAT_DotProd)";
   case LFM_CPU_ARM_FP16:
     return "half-precision arithmetic (FEAT_FP16)";
+  case LFM_CPU_ARM_FHM:
+    return "half-precision products added to single (FEAT_FHM)";
   case LFM_CPU_ARM_I8MM:
     return "8-bit matrix instructions (FEAT_I8MM)";
   case LFM_CPU_ARM_BF16:
