@@ -19,9 +19,11 @@
 //
 // Layouts: q[t][g][d] with q_stride between tokens; k[N/J][D][J] (J adjacent
 // positions fill a vector); v[N][D]; m, l [T*G]; acc [T*G][D]. Outputs must not
-// overlap inputs.
+// overlap inputs. Over f16 the LLVM backend has kernels for Arm
+// (codegen/llvm/micro/ArmAttention.cpp).
 //
 // attention_finish: y[t][g][d] = acc[t*G + g][d] / l[t*G + g].
+#include "codegen/halide/AttentionShape.h"
 #include "codegen/halide/Families.h"
 #include "codegen/halide/Math.h"
 #include "codegen/halide/Reduce.h"
@@ -32,36 +34,19 @@ namespace lfmc::halide {
 
 namespace {
 
-struct Shape {
-  int dim, group, tokens, block, lanes, qStride, window;
+struct Shape : AttentionShape {
   Type type; // of k and v
-  float scale;
-  int rows() const { return tokens * group; }
-  bool quantized() const { return type == Int(8); }
-};
 
-Shape readShape(const Params &params) {
-  Shape s;
-  s.dim = params.size("dim");
-  s.group = params.size("group", 1);
-  s.tokens = params.size("tokens", 1);
-  s.block = params.size("block");
-  s.lanes = params.integer("lanes", 16, 1, 256);
-  s.qStride = params.size("q_stride", int64_t(s.group) * s.dim);
-  s.window = params.integer("window", 0, 0, 1 << 30);
-  const Storage storage =
-      storageParam(params, "kvtype", {Storage::F32, Storage::F16, Storage::Q8});
-  s.type = storage == Storage::F32   ? Float(32)
+  Shape(const Params &params, int registers)
+      : AttentionShape(params, registers) {
+    const Storage storage = storageParam(
+        params, "kvtype", {Storage::F32, Storage::F16, Storage::Q8});
+    type = storage == Storage::F32   ? Float(32)
            : storage == Storage::F16 ? Float(16)
                                      : Int(8);
-  s.scale = params.real("scale");
-  if (s.block % s.lanes)
-    params.fail("parameter 'block' must be a multiple of 'lanes'");
-  // Scores and weights live on the stack.
-  if (int64_t(s.rows()) * s.block > 8192)
-    params.fail("tokens * group * block exceeds 8192");
-  return s;
-}
+  }
+  bool quantized() const { return type == Int(8); }
+};
 
 // A register tile of `rows` by `vectors` accumulators: per step it loads
 // rows + vectors operands for rows * vectors multiply-adds.
@@ -90,13 +75,13 @@ Tile chooseTile(int rows, int vectors, int registers) {
 
 std::vector<Argument> attentionBlockArguments(const Params &params) {
   std::vector<std::string> inputs = {"q", "k", "v", "m_in", "l_in", "acc_in"};
-  if (readShape(params).quantized())
+  if (Shape(params, 32).quantized())
     inputs.insert(inputs.begin() + 3, {"ks", "vs"});
   return argumentList(inputs, {"m", "l", "acc"}, {"limit"});
 }
 
 Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
-  const Shape s = readShape(params);
+  const Shape s(params, machine.registers);
   const int rows = s.rows();
   ImageParam q = input("q", Float(32),
                        {{s.dim, 1}, {s.group, s.dim}, {s.tokens, s.qStride}});
@@ -160,9 +145,7 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   // then the weighted sum by tiles of rows x dims.
   Var jo("jo"), ji("ji"), ro("ro"), ri("ri"), lane("lane"), vi("vi");
   const int jLanes = dividingLanes(s.lanes, machine.lanes);
-  const Tile st =
-      chooseTile(rows, s.block / jLanes,
-                 params.integer("score_registers", machine.registers, 2, 256));
+  const Tile st = chooseTile(rows, s.block / jLanes, s.scoreRegisters);
   product.compute_root().store_in(MemoryType::Stack);
   product.bound(j, 0, s.block).bound(r, 0, rows);
   product.tile(j, r, jo, ro, ji, ri, st.vectors * jLanes, st.rows)
@@ -190,9 +173,7 @@ Pipeline buildAttentionBlock(const Params &params, const Machine &machine) {
   }
 
   const int dLanes = dividingLanes(s.dim, machine.lanes);
-  const Tile at =
-      chooseTile(rows, s.dim / dLanes,
-                 params.integer("sum_registers", machine.registers, 2, 256));
+  const Tile at = chooseTile(rows, s.dim / dLanes, s.sumRegisters);
   Var dOut("dOut"), dIn("dIn");
   acc.tile(d, r, dOut, ro, dIn, ri, at.vectors * dLanes, at.rows)
       .vectorize(dIn, dLanes)
