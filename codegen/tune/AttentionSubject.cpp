@@ -6,6 +6,7 @@
 #include "codegen/tune/Subject.h"
 #include "codegen/tune/TestOperands.h"
 #include "frontend/Errors.h"
+#include "runtime/include/lfm/program.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +18,16 @@ constexpr int64_t block = 64; ///< positions of a unit of the caches
 
 // A block of head 0 is unitOf(block); of other heads it is that or always the
 // other one, for a head's blocks are a power of two (job.h).
+
+/// Of f32 dot products, exponentials and sums of as many terms as positions;
+/// of products of halves (codegen/llvm/micro/ArmAttention.cpp).
+double errorOf(const AttentionShape &shape, const MeasureOptions &options) {
+  if (shape.kind != lfm2::StoredKind::F16)
+    return 2e-5;
+  return options.cpuFeatures & LFM_CPU_ARM_FHM    ? 1e-3
+         : options.cpuFeatures & LFM_CPU_ARM_FP16 ? 1.5e-2
+                                                  : 2e-5;
+}
 
 /// Two blocks of keys or values.
 struct Units {
@@ -195,8 +206,7 @@ std::vector<uint8_t> Builder::build(const Kernel (&kernels)[2],
   for (float value : outputs[0])
     if (!std::isnan(value))
       largest = std::max(largest, double(std::abs(value)));
-  // f32 dot products, exponentials and sums of as many terms as positions.
-  JobFile file(options, tokens, largest * 2e-5);
+  JobFile file(options, tokens, largest * errorOf(shape, options));
   file.job.position = uint64_t(position);
   std::vector<float> both = queries[0];
   both.insert(both.end(), queries[1].begin(), queries[1].end());

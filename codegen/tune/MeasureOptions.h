@@ -13,6 +13,7 @@ struct MeasureOptions {
   double seconds = 0.3; ///< spent on timing
   unsigned limitSeconds = 20;
   uint64_t coldBytes = uint64_t(256) << 20; ///< more than any cache
+  uint32_t cpuFeatures = 0; ///< LFM_CPU_*; a Problem sets its target's
 };
 
 } // namespace lfmc::tune

@@ -129,7 +129,9 @@ std::vector<uint8_t> Problem::job(Phase phase, const Choice &choice,
                                   const MeasureOptions &options) {
   const Kernel kernels[] = {kernel(phase, parameters.preset()),
                             kernel(phase, choice)};
-  return subject->job(kernels, tokens(phase, options), options);
+  MeasureOptions own = options;
+  own.cpuFeatures = target.cpuFeatures;
+  return subject->job(kernels, tokens(phase, options), own);
 }
 
 } // namespace lfmc::tune

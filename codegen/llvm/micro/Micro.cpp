@@ -2,6 +2,7 @@
 #include "codegen/llvm/micro/Micro.h"
 
 #include "codegen/llvm/Emit.h"
+#include "codegen/llvm/micro/ArmAttention.h"
 #include "codegen/llvm/micro/ArmTile.h"
 #include "codegen/llvm/micro/Divisions.h"
 #include "codegen/llvm/micro/LinearQ.h"
@@ -40,6 +41,9 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
     return MicroBackend::Quads;
   if (kernel.family == "wide_panel")
     return MicroBackend::WidePanel;
+  if (kernel.family == "attention_block")
+    return armAttentionTakes(kernel, target) ? MicroBackend::ArmAttention
+                                             : MicroBackend::Halide;
   if (kernel.family != "linear_q")
     return MicroBackend::Halide;
   const int64_t rows = parameter(kernel, "rows", 0);
@@ -101,6 +105,10 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     }
     const bool floats = target.cpuFeatures & LFM_CPU_HVX_FLOAT;
     const halide::Params params(kernel);
+    if (backend == MicroBackend::ArmAttention) {
+      buildArmAttention(*module, symbol, params, target);
+      return module;
+    }
     LinearQ linear{params};
     const halide::QuantizedLayout &layout = linear.layout;
     if (layout.raised != (layout.isQ8() && backend == MicroBackend::Hvx))

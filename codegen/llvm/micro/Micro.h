@@ -17,6 +17,7 @@
 //   arm64 + i8mm    linear_q of quads, and quads          ArmMatrix.cpp,
 //                                                         ArmWide.cpp,
 //                                                         Quads.cpp
+//   arm64 + fhm or fp16   attention_block over f16        ArmAttention.cpp
 // All else is Halide's.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICRO_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICRO_H
@@ -37,6 +38,7 @@ enum class MicroBackend {
   ArmDot,
   ArmMatrix,
   ArmWide,
+  ArmAttention,
   Quads,
   Hvx
 };

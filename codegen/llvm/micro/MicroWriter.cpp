@@ -8,17 +8,21 @@ using namespace llvm;
 namespace lfmc {
 
 MicroWriter::MicroWriter(Module &module, StringRef symbol, unsigned buffers,
-                         int64_t pointerBytes)
+                         int64_t pointerBytes, unsigned scalars)
     : b(module.getContext()),
       indexType(b.getIntNTy(unsigned(pointerBytes) * 8)) {
   SmallVector<Type *> types(buffers, b.getPtrTy());
+  types.append(scalars, b.getInt32Ty());
   function = Function::Create(FunctionType::get(b.getInt32Ty(), types, false),
                               GlobalValue::ExternalLinkage, symbol, module);
   b.SetInsertPoint(BasicBlock::Create(b.getContext(), "entry", function));
   // halide_buffer_t: `host` follows the device handle and its interface.
   for (Argument &argument : function->args())
-    memory.push_back(b.CreateAlignedLoad(
-        b.getPtrTy(), at(&argument, 8 + pointerBytes), Align(pointerBytes)));
+    if (argument.getType()->isPointerTy())
+      memory.push_back(b.CreateAlignedLoad(
+          b.getPtrTy(), at(&argument, 8 + pointerBytes), Align(pointerBytes)));
+    else
+      numbers.push_back(b.CreateSExt(&argument, indexType));
 }
 
 void MicroWriter::finish() { b.CreateRet(b.getInt32(0)); }
@@ -129,6 +133,27 @@ Values MicroWriter::loop(Value *from, Value *to, int64_t step, Values carried,
   b.CreateCondBr(b.CreateICmpSLT(following, to), block, after);
   b.SetInsertPoint(after);
   return next;
+}
+
+Values MicroWriter::loopIfAny(Value *from, Value *to, int64_t step,
+                              Values carried,
+                              function_ref<Values(Value *, Values)> body) {
+  BasicBlock *before = b.GetInsertBlock();
+  BasicBlock *some = BasicBlock::Create(b.getContext(), "some", function);
+  BasicBlock *join = BasicBlock::Create(b.getContext(), "join", function);
+  b.CreateCondBr(b.CreateICmpSLT(from, to), some, join);
+  b.SetInsertPoint(some);
+  Values after = loop(from, to, step, carried, body);
+  BasicBlock *end = b.GetInsertBlock();
+  b.CreateBr(join);
+  b.SetInsertPoint(join);
+  for (auto [value, looped] : zip(carried, after)) {
+    PHINode *phi = b.CreatePHI(value->getType(), 2);
+    phi->addIncoming(value, before);
+    phi->addIncoming(looped, end);
+    value = phi;
+  }
+  return carried;
 }
 
 void MicroWriter::loop(int64_t count, function_ref<void(Value *)> body) {

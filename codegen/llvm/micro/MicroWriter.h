@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Writes a microkernel's function: i32 symbol(halide_buffer_t *...) whose
-// arguments are buffers of which only `host` is read. Offsets are in bytes,
-// loads and stores need no alignment. What is written here is emitted without
-// the optimiser (but for HVX), which would keep in registers what the writer
-// keeps in memory and spill what the writer keeps in registers. Private to
-// codegen/llvm/micro.
+// arguments are buffers of which only `host` is read, then i32 scalars. Offsets
+// are in bytes, loads and stores need no alignment. What is written here is
+// emitted without the optimiser (but for HVX), which would keep in registers
+// what the writer keeps in memory and spill what the writer keeps in registers.
+// Private to codegen/llvm/micro.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICROWRITER_H
 
@@ -23,13 +23,15 @@ public:
   /// Starts the function; code goes into it until finish().
   /// Pointers have `pointerBytes`.
   MicroWriter(llvm::Module &module, llvm::StringRef symbol, unsigned buffers,
-              int64_t pointerBytes = 8);
+              int64_t pointerBytes = 8, unsigned scalars = 0);
   void finish();
   /// No instruction of the function shall take more than `bits`.
   void limitVectors(int64_t bits);
 
   /// The memory of the buffers, in call order.
   llvm::ArrayRef<llvm::Value *> hosts() const { return memory; }
+  /// The scalar arguments, as indices.
+  llvm::ArrayRef<llvm::Value *> scalars() const { return numbers; }
 
   llvm::Type *f32() { return b.getFloatTy(); }
   llvm::FixedVectorType *vector(llvm::Type *element, int64_t count) {
@@ -67,6 +69,10 @@ public:
   /// body's values are carried on and returned in the end.
   Values loop(llvm::Value *from, llvm::Value *to, int64_t step, Values carried,
               llvm::function_ref<Values(llvm::Value *, Values)> body);
+  /// The same, where `from` may be `to` or beyond.
+  Values loopIfAny(llvm::Value *from, llvm::Value *to, int64_t step,
+                   Values carried,
+                   llvm::function_ref<Values(llvm::Value *, Values)> body);
   /// for (i = 0; i < count; ++i) body(i), count at least 1.
   void loop(int64_t count, llvm::function_ref<void(llvm::Value *)> body);
 
@@ -75,7 +81,7 @@ public:
 private:
   llvm::IntegerType *indexType;
   llvm::Function *function;
-  Values memory;
+  Values memory, numbers;
 };
 
 /// x / (1 + e^-x) with the bits of halide::siluF32.

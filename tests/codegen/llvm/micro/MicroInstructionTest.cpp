@@ -235,6 +235,78 @@ TEST(MicroInstructions, SixBitCodesOfArmTakeFewOperations) {
   EXPECT_LE(count(text, "[a-z]"), 640);
 }
 
+/// What stands between each label and the next conditional branch.
+std::vector<std::string> armBlocks(const std::string &text) {
+  std::vector<std::string> blocks;
+  std::istringstream stream(text);
+  bool open = false;
+  for (std::string line; std::getline(stream, line);) {
+    if (line.rfind(".L", 0) == 0) {
+      blocks.emplace_back("\n");
+      open = true;
+    } else if (open) {
+      blocks.back() += line + "\n";
+    }
+    open = open && line.rfind("\tb.", 0) != 0;
+  }
+  return blocks;
+}
+
+MicroKernel attentionStep(int tokens, int block) {
+  return {"attention_block",
+          {{"dim", 64},
+           {"group", 2},
+           {"tokens", tokens},
+           {"block", block},
+           {"kvtype", 2}},
+          {{"scale", 0.125}}};
+}
+
+// Halves are multiplied as they lie: nothing is converted, and loops hold
+// products and loads. One token asks for all lines of the other cache.
+TEST(MicroInstructions, AttentionOfArmMultipliesHalves) {
+  for (auto [tokens, block] : {std::pair{1, 128}, {16, 64}}) {
+    SCOPED_TRACE(tokens);
+    std::string text =
+        assemblyFor(attentionStep(tokens, block), "aarch64-linux+dotprod+fhm");
+    EXPECT_EQ(count(text, "fcvtl"), 0);
+    int loops = 0;
+    for (const std::string &body : armBlocks(text)) {
+      if (count(body, "fmlal") < 100)
+        continue;
+      ++loops;
+      // Eight steps of 16 sums.
+      EXPECT_EQ(count(body, "fmlal\t.*\\.h\\["), 64);
+      EXPECT_EQ(count(body, "fmlal2\t.*\\.h\\["), 64);
+      EXPECT_EQ(count(body, "prfu?m\t"), tokens == 1 ? 8 : 0);
+      EXPECT_LE(count(body, "[a-z]"), tokens == 1 ? 172 : 148);
+      EXPECT_EQ(count(body, "[a-z].*\\[sp"), 0);
+    }
+    EXPECT_EQ(loops, 2);
+  }
+}
+
+// Sums of a run, in f16, are widened once; twice the products an instruction.
+TEST(MicroInstructions, AttentionOfArmAddsRunsInHalves) {
+  for (auto [tokens, block] : {std::pair{1, 128}, {16, 64}}) {
+    SCOPED_TRACE(tokens);
+    std::string text =
+        assemblyFor(attentionStep(tokens, block), "raspberry-pi-5");
+    EXPECT_EQ(count(text, "fmlal"), 0);
+    int loops = 0;
+    for (const std::string &body : armBlocks(text)) {
+      const long products = count(body, "(fmla|fmul)\t.*8h.*\\.h\\[");
+      if (products < 100)
+        continue;
+      ++loops;
+      EXPECT_TRUE(products == 64 * 8 || products == 16 * 8) << products;
+      EXPECT_EQ(count(body, "fcvtl"), 16);
+      EXPECT_LE(count(body, "[a-z]"), products * 7 / 4 + 12);
+    }
+    EXPECT_EQ(loops, 2);
+  }
+}
+
 TEST(MicroBackends, WhoCompilesWhat) {
   const Target &vnni = *llvm::cantFail(findTarget("x86-64-v3-vnni"));
   const Target &amx = *llvm::cantFail(findTarget("x86-64-amx"));
@@ -253,6 +325,21 @@ TEST(MicroBackends, WhoCompilesWhat) {
   const Target &dot = *llvm::cantFail(findTarget("aarch64-linux+dotprod"));
   EXPECT_EQ(backend(4, 3, dot), MicroBackend::ArmDot);
   EXPECT_EQ(backend(12, 3, dot), MicroBackend::Halide);
+  auto attention = [](const char *target, std::map<std::string, int64_t> more) {
+    MicroKernel kernel = attentionStep(1, 128);
+    for (const auto &[name, value] : more)
+      kernel.ints[name] = value;
+    return microBackend(kernel, *llvm::cantFail(findTarget(target)));
+  };
+  for (const char *target : {"aarch64-linux+fhm", "raspberry-pi-5"}) {
+    EXPECT_EQ(attention(target, {}), MicroBackend::ArmAttention);
+    // f32 and q8; a K cache of other order; odd dimensions.
+    EXPECT_EQ(attention(target, {{"kvtype", 0}}), MicroBackend::Halide);
+    EXPECT_EQ(attention(target, {{"kvtype", 3}}), MicroBackend::Halide);
+    EXPECT_EQ(attention(target, {{"lanes", 8}}), MicroBackend::Halide);
+    EXPECT_EQ(attention(target, {{"dim", 30}}), MicroBackend::Halide);
+  }
+  EXPECT_EQ(attention("aarch64-linux+dotprod+i8mm", {}), MicroBackend::Halide);
   EXPECT_EQ(microBackend({"quantize", {{"width", 64}}, {}}, amx),
             MicroBackend::Halide);
   auto inLanes = [](int rows, int64_t lanes, const Target &target) {
@@ -284,6 +371,24 @@ TEST(MicroErrors, NameFamilyAndParameter) {
   EXPECT_EQ(message("lanes", 16),
             "microkernel 'linear_q': parameter 'lanes' wants a target with "
             "VNNI, vectors of so many rows and whole ones in a tile");
+}
+
+TEST(MicroErrors, OfAttention) {
+  auto message = [](std::map<std::string, int64_t> more) {
+    MicroKernel kernel = attentionStep(1, 128);
+    for (const auto &[name, value] : more)
+      kernel.ints[name] = value;
+    return emitMicro(kernel, "kernel",
+                     *llvm::cantFail(findTarget("aarch64-linux+fhm")),
+                     Emit::Object, "/nonexistent/k");
+  };
+  EXPECT_EQ(message({{"block", 8192}}), "microkernel 'attention_block': tokens "
+                                        "* group * block exceeds 8192");
+  EXPECT_EQ(message({{"colour", 1}}), "microkernel 'attention_block': unknown "
+                                      "parameter 'colour' (value 1)");
+  EXPECT_EQ(message({{"tokens", 0}}),
+            "microkernel 'attention_block': parameter "
+            "'tokens' is 0, expected 1 to 1073741824");
 }
 
 TEST(MicroErrors, OfRewrittenWeights) {
