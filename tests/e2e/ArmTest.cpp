@@ -188,6 +188,40 @@ INSTANTIATE_TEST_SUITE_P(
                     Level{"aarch64-linux+dotprod+i8mm", "max"}),
     [](const auto &info) { return testName(info.param.target); });
 
+/// The largest error of logits over f16 caches against transformers'.
+double halfCacheError(const std::string &model, const std::string &target) {
+  std::string package = compile(
+      checkpoint(model),
+      "--max-context 1500 --kv-cache f16 --force --target " + target, "halves");
+  Outcome verified = runLfmc(
+      "verify --json --tolerance 100 --gap 100 --consistency 1e-2 "
+      "--case p0,p2 " +
+      package + " " + golden(model) + " --runner 'qemu-aarch64 -cpu max'");
+  EXPECT_EQ(verified.err, "");
+  EXPECT_EQ(verified.code, 0) << verified.out;
+  return json::parse(verified.out)["logits"]["max_abs_error"].get<double>();
+}
+
+// Products of halves in attention: rounding queries and weights to f16 (fhm)
+// costs little more than rounding keys and values did; sums in f16 (fp16) an
+// error as of 10 bits.
+TEST(ArmHalves, EqualTransformersButForRounding) {
+  if (!has("qemu-aarch64") || !has("aarch64-linux-gnu-gcc"))
+    GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
+  for (const std::string model : {"dense-b-bf16", "dense-a-bf16"}) {
+    SCOPED_TRACE(model);
+    EXPECT_LE(halfCacheError(model, "aarch64-linux"), 5e-3);
+    EXPECT_LE(halfCacheError(model, "aarch64-linux+fhm"), 5e-3);
+    EXPECT_LE(halfCacheError(model, "aarch64-linux+fp16"), 2e-2);
+  }
+  std::string package =
+      compile(tiny(), "--kv-cache f16 --target aarch64-linux+fhm", "fhm");
+  expectError(runLfmc("verify --case p0 " + package + " " +
+                      golden("dense-b-bf16") +
+                      " --runner 'qemu-aarch64 -cpu cortex-a76'"),
+              "half-precision products added to single (FEAT_FHM)");
+}
+
 // A package that may use SVE2 does not depend on the length of its vectors.
 TEST(Sve, EqualsTransformersAtAnyVectorLength) {
   if (!has("qemu-aarch64") || !has("aarch64-linux-gnu-gcc"))
@@ -219,10 +253,11 @@ TEST(Sve, EqualsTransformersAtAnyVectorLength) {
 TEST(Levels, ChooseByTheProcessor) {
   if (!has("qemu-aarch64") || !has("aarch64-linux-gnu-gcc"))
     GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
-  std::string package = compile(tiny(),
-                                "--max-context 256 --target aarch64-linux "
-                                "--isa base,dotprod,dotprod+i8mm --quant q8",
-                                "levels");
+  std::string package =
+      compile(tiny(),
+              "--max-context 256 --target aarch64-linux "
+              "--isa base,dotprod,dotprod+i8mm+fhm --quant q8",
+              "levels");
   ASSERT_NE(package, "");
   for (const char *cpu : {"cortex-a72", "cortex-a76", "max"}) {
     SCOPED_TRACE(cpu);
