@@ -18,6 +18,10 @@ static constexpr double confirming = 0.15;
 // A record must gain that much, and neither of its kernels may lose more than
 // what measurements of one kernel differ by.
 static constexpr double leastGain = 1.01, mostLoss = 1.01;
+// Steps of a few tokens, as drafts are checked with, run the many-token kernel
+// and earn nothing, but may not lose more than that.
+static constexpr int64_t shortTokens = 4;
+static constexpr double mostShortLoss = 1.04;
 
 /// One kernel of one phase.
 struct Session::Search {
@@ -214,7 +218,8 @@ Error Session::measureBatch() {
   return Error::success();
 }
 
-/// For each layout the best kernels of both phases; the best few of those.
+/// For each layout the best kernels of both phases; the best few of those, and
+/// in the preset's layout one token's alone.
 std::vector<Choice> Session::winners(Tuned &tuned) const {
   const Space &space = tuned.searches[0]->problem->space();
   auto shared = [&](const Choice &choice) {
@@ -260,13 +265,27 @@ std::vector<Choice> Session::winners(Tuned &tuned) const {
   std::vector<Choice> choices;
   for (const Joint &joint : ArrayRef(sorted).take_front(2))
     choices.push_back(joint.choice);
+  const Choice preset = space.preset();
+  for (const Joint &joint : sorted) {
+    Choice alone = joint.choice;
+    if (shared(alone) != shared(preset))
+      continue;
+    for (const Parameter &parameter : space.parameters)
+      if (!parameter.changes(Phase::One))
+        alone[parameter.name] = preset.at(parameter.name);
+    if (alone != preset && !llvm::is_contained(choices, alone))
+      choices.push_back(alone);
+  }
   return choices;
 }
 
 /// The speed-up, measured for longer; 0 for a candidate that failed now.
 Expected<double> Session::measureAgain(Tuned &tuned, Phase phase,
-                                       const Choice &choice) {
+                                       const Choice &choice,
+                                       std::optional<int64_t> tokens) {
   MeasureOptions longer = options.measure;
+  if (tokens)
+    longer.tokens = *tokens;
   longer.seconds *= 3;
   Problem &problem = *tuned.searches[0]->problem;
   Prepared prepared =
@@ -292,6 +311,16 @@ Error Session::confirm(Tuned &tuned) {
       speedup[p] = *again;
       fine &= *again > 1 / mostLoss;
       logGain += fine ? std::log(*again) : 0;
+      Problem &problem = *search->problem;
+      if (!fine || search->phase == Phase::One ||
+          problem.declaration(Phase::Many, choice) ==
+              problem.declaration(Phase::Many, problem.space().preset()))
+        continue;
+      Expected<double> few =
+          measureAgain(tuned, Phase::Many, choice, shortTokens);
+      if (!few)
+        return few.takeError();
+      fine &= *few > 1 / mostShortLoss;
     }
     const double gain = std::exp(logGain / double(tuned.searches.size()));
     if (!fine || gain < leastGain || gain <= best.gain)

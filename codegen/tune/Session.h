@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 
 namespace lfmc::tune {
 
@@ -64,8 +65,9 @@ private:
   void tell(Search &search, size_t index, const Outcome &outcome);
   llvm::Error measureBatch();
   llvm::Error confirm(Tuned &tuned);
-  llvm::Expected<double> measureAgain(Tuned &tuned, Phase phase,
-                                      const Choice &choice);
+  llvm::Expected<double>
+  measureAgain(Tuned &tuned, Phase phase, const Choice &choice,
+               std::optional<int64_t> tokens = std::nullopt);
   std::vector<Choice> winners(Tuned &tuned) const;
   double secondsLeft() const;
 

@@ -75,7 +75,7 @@ protected:
     auto measurer =
         llvm::cantFail(Measurer::create(device, target, LFMC_MEASURE, folder));
     Session session(*measurer, target, setting, options, events);
-    llvm::cantFail(session.add({kernel, {1, 0}}, known));
+    llvm::cantFail(session.add({kernel, {shares[0], shares[1]}}, known));
     volatile bool stop = false;
     return llvm::toString(session.run(stop));
   }
@@ -84,6 +84,7 @@ protected:
   const Target &target = **findTarget("x86-64-v2");
   const Setting setting{"x86-64-v2", tuningFeatures(target), "Maker 1/2 Y", 7,
                         "scripted"};
+  double shares[2] = {1, 0};
   Scripted device;
   SessionOptions options;
   SessionEvents events;
@@ -126,6 +127,23 @@ TEST_F(SessionTest, DropsAWinnerThatFailsWhenMeasuredAgain) {
   EXPECT_EQ(run(), "");
   EXPECT_TRUE(won.empty());
   EXPECT_EQ(lost.size(), 1u);
+}
+
+/// What wins prompts may not slow down steps of a few tokens.
+TEST_F(SessionTest, LooksAtShortSteps) {
+  std::swap(shares[0], shares[1]);
+  options.most = 1;
+  for (double ratio : {1.02, 1.2}) {
+    won.clear(), lost.clear();
+    // Found, measured again, with four tokens.
+    for (double each : {0.5, 0.6, ratio})
+      device.script.push_back(Scripted::measured(each));
+    device.asked = 0;
+    EXPECT_EQ(run(), "");
+    EXPECT_EQ(device.asked, 3u);
+    EXPECT_EQ(won.size(), ratio < 1.1 ? 1u : 0u);
+    EXPECT_EQ(lost.size(), ratio < 1.1 ? 0u : 1u);
+  }
 }
 
 TEST_F(SessionTest, SaysThatADeviceIsLostWheneverThatIs) {
