@@ -20,8 +20,8 @@ const System systems[] = {
     {"ios", "arm64-apple-ios15.0", "arm-64-ios", "arm64-ios"},
     {"macos", "arm64-apple-macosx12.0", "arm-64-osx", "arm64-macos"}};
 
-/// What a feature is called. SVE2 and SME2 serve what LLVM vectorizes itself:
-/// kernels have vectors of 128 bits.
+/// What a feature is called. Those that have SME2 have SME. SVE2 serves what
+/// LLVM vectorizes itself: kernels of vectors have 128 bits.
 struct Feature {
   StringRef name, llvm, halide;
   uint32_t bit;
@@ -33,7 +33,8 @@ const Feature known[] = {
     {"i8mm", "+i8mm", "", LFM_CPU_ARM_I8MM},
     {"bf16", "+bf16", "", LFM_CPU_ARM_BF16},
     {"sve2", "+sve2", "", LFM_CPU_ARM_SVE2},
-    {"sme2", "+sme2", "", LFM_CPU_ARM_SME2}};
+    {"sme", "+sme", "", LFM_CPU_ARM_SME},
+    {"sme2", "+sme2", "", LFM_CPU_ARM_SME2 | LFM_CPU_ARM_SME}};
 
 } // namespace
 
@@ -61,7 +62,8 @@ Error describeArm64(Target &target, const json::Object &facts,
         feature = &one;
     if (!feature)
       return createStringError("device %s: unknown feature '%s', expected "
-                               "dotprod, fp16, fhm, i8mm, bf16, sve2 or sme2",
+                               "dotprod, fp16, fhm, i8mm, bf16, sve2, sme or "
+                               "sme2",
                                target.name.str().c_str(), name.c_str());
     attributes += (attributes.empty() ? "" : ",") + feature->llvm.str();
     halide += feature->halide;

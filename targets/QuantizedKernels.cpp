@@ -103,6 +103,23 @@ int64_t groupOf(Value x, const Target &target) {
   return group;
 }
 
+/// Whether long prompts' rows `x` lie in sixteens, and its linears multiply
+/// panels of 16 rows by outer products (codegen/llvm/micro/ArmOuter.cpp).
+bool inSixteens(Value x, const Target &target) {
+  if (!(target.cpuFeatures & LFM_CPU_ARM_SME) || !groupOf(x, target))
+    return false;
+  if (auto call = x.getDefiningOp<kernel::CallOp>()) // rewritten already
+    return parameterOf(call, "outer");
+  return llvm::all_of(x.getUsers(), [](Operation *user) {
+    auto linear = cast<lfm2::LinearOp>(user);
+    lfm2::PanelsAttr layout = stored(linear.getWeight()).getLayout();
+    const int64_t rows = panelRows(
+        cast<RankedTensorType>(linear.getWeight().getType()).getDimSize(0),
+        matrixRows, linear.getActivation() == lfm2::Activation::Swiglu);
+    return (layout ? layout.getRows() : rows) == matrixRows;
+  });
+}
+
 /// Columns of a panel that are rewritten at a time, in a buffer on the stack;
 /// gates and ups need their whole sums.
 int64_t wideColumns(int64_t k, int64_t group, bool swiglu) {
@@ -145,8 +162,11 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   int64_t half = linear.getActivation() == lfm2::Activation::Swiglu ? 2 : 1;
   const bool tiles = target.cpuFeatures & LFM_CPU_AMX_INT8; // of fixed shape
   const bool quads = target.cpuFeatures & LFM_CPU_ARM_I8MM;
+  // Alike for both phases, which share the weight.
+  const bool outer = (target.cpuFeatures & LFM_CPU_ARM_SME) &&
+                     wideGroup(linear, target) && rows == matrixRows;
   std::vector<int64_t> panelRows;
-  if (!tiles)
+  if (!tiles && !outer)
     for (int64_t value :
          dividingMultiples(n / half, lanes / half, 4 * lanes / half))
       panelRows.push_back(value * half);
@@ -305,6 +325,8 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     params.add("quads", int64_t(1));
   if (int64_t group = groupOf(linear.getX(), target)) {
     params.add("group", group).add("wide_from", wideFrom);
+    if (inSixteens(linear.getX(), target))
+      params.add("outer", int64_t(1));
     if (target.isX86())
       params.add("wide_tokens", choice["many.wide_tokens"])
           .add("wide_columns", wideColumns(k, group, swiglu));
@@ -353,6 +375,8 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &target,
     params.add("quads", int64_t(1));
   if (group)
     params.add("group", group).add("wide_from", wideFrom);
+  if (inSixteens(quantize.getResult(), target))
+    params.add("outer", int64_t(1));
   if (quantize.getEps())
     params.add("eps", quantize.getEps()->convertToDouble());
   params.addUnless(32, "vector",

@@ -92,6 +92,9 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   if (s.quads)
     params.fail("parameter 'quads' wants a target with i8mm, rows and tokens "
                 "in fours");
+  if (s.outer)
+    params.fail("parameter 'outer' wants a target with sme, a 'group', panels "
+                "of 16 rows, and 16 tokens or a multiple of 32");
   if (s.group)
     params.fail(
         "parameter 'group' wants a target with VNNI and whole vectors of "

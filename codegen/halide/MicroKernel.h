@@ -26,6 +26,7 @@
 //   linear_q          xq xs xsum w [bias] [res] y   LinearQ.cpp
 //   embed_q           w y, lane                EmbedQ.cpp
 //   quads             rows quad                codegen/llvm/micro/Quads.cpp
+//   sixteens          rows place               codegen/llvm/micro/Sixteens.cpp
 // A token's quantized row is q i8[width], then scale f32[width / 32], then sum
 // i32[width / 32]; panels of quantized weights are described in Quantized.h.
 // Strides count elements. An unknown or missing parameter is an error. An

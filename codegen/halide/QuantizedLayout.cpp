@@ -44,6 +44,7 @@ LinearQShape::LinearQShape(const Params &params,
   swiglu = params.flag("swiglu");
   bias = params.flag("bias");
   quads = params.flag("quads");
+  outer = params.flag("outer");
   group = params.integer("group", 0, 0, 1024);
   if (group % activationBlock || (group && layout.k % group))
     params.fail(

@@ -63,6 +63,7 @@ struct LinearQShape {
   /// several passes. Divides the panel's rows.
   int tileRows;
   bool quads;   // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
+  bool outer;   // x in sixteens of tokens (codegen/llvm/micro/Sixteens.cpp)
   int group;    // columns that share a scale, of x and of rewritten weights
                 // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
   int prefetch; // bytes ahead; 0: none

@@ -66,6 +66,7 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
                   int64_t count, bool grouped = false, Value wide = {}) {
     LinearCall::Operands o;
     o.grouped = grouped;
+    o.outer = grouped && call.outer && size % 16 == 0;
     o.wide = wide;
     o.x = m.at(x, t, xBytes);
     o.w = m.at(w, p, call.panelBytes());
@@ -98,10 +99,17 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
   }
   SmallVector<int64_t> sizes = tileSizes(tokens);
   auto panels = [&](Value begin, Value count, bool grouped) {
-    m.loop(first, last, 1, [&](Value p) {
+    // Outer products take two.
+    const bool pairs = grouped && call.outer;
+    const bool even = pairs && perChunk % 2 == 0 && n / call.rows % 2 == 0;
+    SmallVector<int64_t> together = {1};
+    if (pairs)
+      together = even ? SmallVector<int64_t>{2} : SmallVector<int64_t>{2, 1};
+    m.tiles(m.sub(last, first), together, [&](Value i, int64_t panels) {
+      Value p = m.add(first, i);
       for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
         m.tiles(count, sizes, [&](Value t, int64_t size) {
-          tile(p, 1, m.add(begin, t), size, k0,
+          tile(p, panels, m.add(begin, t), size, k0,
                std::min(params["k_block"], k - k0), grouped && size % 4 == 0);
         });
     });

@@ -14,7 +14,7 @@ LinearCall::LinearCall(const DeclParams &params)
       blockBytes(params["block_bytes"]), group(params["group"]),
       lanes(params["lanes"]), wideLanes(params["wide_lanes"]),
       swiglu(params["swiglu"]), dot(params["dot"]), quads(params["quads"]),
-      raised(params["raised"]),
+      raised(params["raised"]), outer(params["outer"]),
       prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
                                       : std::nullopt) {}
 
@@ -59,7 +59,9 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
     micro.ints["depth"] = depth;
     if (raised)
       micro.ints["raised"] = 1;
-    if (quads && o.tokens % 4 == 0)
+    if (o.outer)
+      micro.ints["outer"] = 1;
+    else if (quads && o.tokens % 4 == 0)
       micro.ints["quads"] = 1;
     micro.ints["x_stride_bytes"] = one ? rowBytes(o.count) : rowBytes(width);
   } else {

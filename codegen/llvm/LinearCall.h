@@ -10,7 +10,7 @@
 namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
-/// (rows, k, depth, wtype, xtype, dot, quads, raised, tile_rows, block,
+/// (rows, k, depth, wtype, xtype, dot, quads, outer, raised, tile_rows, block,
 /// block_bytes, swiglu, prefetch, group, lanes, wide_lanes).
 class LinearCall {
 public:
@@ -24,6 +24,8 @@ public:
   /// 0: the target's own way.
   const int64_t lanes, wideLanes;
   const bool swiglu, dot, quads, raised;
+  /// Of those many tokens, sixteens lie together (Sixteens.cpp), then quads.
+  const bool outer;
   /// Bytes ahead of the weights; unset: the microkernel's own.
   const std::optional<int64_t> prefetch;
 
@@ -66,6 +68,7 @@ public:
     mlir::Value column;
     mlir::Value wide;     ///< columns [k0, k0 + count) of w, rewritten, or null
     bool grouped = false; ///< x has scales of `group` columns
+    bool outer = false;   ///< x lies in sixteens
   };
   void emit(MacroBuilder &m, const Operands &operands) const;
 

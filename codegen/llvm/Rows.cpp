@@ -102,11 +102,15 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     overTokens(m, params, args, 4,
                [&](Value t) { quantize(t, place(t), shared); });
   };
-  // Whole quads; what is left stays in rows.
+  // Whole quads, of long steps whole sixteens before them; what is left stays
+  // in rows.
   auto inQuads = [&](int64_t shared) {
-    halide::MicroKernel quads{"quads", {{"k", width}}, {}};
-    if (shared)
-      quads.ints["group"] = shared;
+    auto arrange = [&](const char *family, Value rows, Value to) {
+      halide::MicroKernel kernel{family, {{"k", width}}, {}};
+      if (shared)
+        kernel.ints["group"] = shared;
+      m.call(kernel, {rows, to});
+    };
     const int64_t chunk = params.chunkTokens(4);
     Value rows = m.stack(4 * rowBytes);
     Value first = m.mul(args.chunk, chunk);
@@ -117,7 +121,14 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
         return quantize(t, place(t), 0);
       for (int64_t i = 0; i < 4; ++i)
         quantize(m.add(t, m.i64(i)), m.at(rows, i * rowBytes), shared);
-      m.call(quads, {rows, place(t)});
+      if (!shared || !params["outer"])
+        return arrange("quads", rows, place(t));
+      Value whole = m.floorTo(args.n, 16), from = m.floorTo(t, 16);
+      m.ifThen(m.less(t, whole), [&] {
+        arrange("sixteens", rows, m.at(place(from), m.sub(t, from), 4));
+      });
+      m.ifThen(m.less(m.sub(whole, m.i64(1)), t),
+               [&] { arrange("quads", rows, place(t)); });
     });
   };
   auto all = [&](int64_t shared) {

@@ -111,7 +111,7 @@ uint32_t cpuFeatures(uint32_t) {
       {AT_HWCAP, 20, LFM_CPU_ARM_DOTPROD}, {AT_HWCAP, 10, LFM_CPU_ARM_FP16},
       {AT_HWCAP, 23, LFM_CPU_ARM_FHM},     {AT_HWCAP2, 13, LFM_CPU_ARM_I8MM},
       {AT_HWCAP2, 14, LFM_CPU_ARM_BF16},   {AT_HWCAP2, 1, LFM_CPU_ARM_SVE2},
-      {AT_HWCAP2, 37, LFM_CPU_ARM_SME2}};
+      {AT_HWCAP2, 37, LFM_CPU_ARM_SME2},   {AT_HWCAP2, 26, LFM_CPU_ARM_SME}};
   uint32_t features = 0;
   for (const Bit &one : kBits)
     if (getauxval(one.kind) >> one.bit & 1)
@@ -130,7 +130,8 @@ uint32_t cpuFeatures(uint32_t) {
       {"hw.optional.arm.FEAT_FHM", LFM_CPU_ARM_FHM},
       {"hw.optional.arm.FEAT_I8MM", LFM_CPU_ARM_I8MM},
       {"hw.optional.arm.FEAT_BF16", LFM_CPU_ARM_BF16},
-      {"hw.optional.arm.FEAT_SME2", LFM_CPU_ARM_SME2}};
+      {"hw.optional.arm.FEAT_SME2", LFM_CPU_ARM_SME2},
+      {"hw.optional.arm.SME_I8I32", LFM_CPU_ARM_SME}};
   uint32_t features = 0;
   for (const Name &one : kNames) {
     int value = 0;
@@ -176,6 +177,8 @@ const char *cpuFeatureName(uint32_t missing) {
     return "SVE2";
   case LFM_CPU_ARM_SME2:
     return "SME2";
+  case LFM_CPU_ARM_SME:
+    return "outer products of 8-bit integers (SME_I8I32)";
   }
   return "instructions that this runtime does not know";
 }

@@ -41,6 +41,10 @@ protected:
   Values codes(llvm::Value *low, llvm::Value *top, int first, int64_t vector);
   /// f32 scales of 4 rows; `pointer` to the f16 of the block's first row.
   llvm::Value *scales(llvm::Value *pointer, int64_t vector);
+  /// Of a group of `columns` from `weights`, q4, for wideFactor().
+  WideUnit unitOf(llvm::Value *weights, int64_t columns, int64_t vector);
+  /// 16 codes by 16 factors of wideFactor(): (code * factor + 128) >> 8.
+  llvm::Value *rescaled(llvm::Value *codes, llvm::Value *factors);
   /// Where the codes of activation block `part` of a weight block start, and
   /// the high bits.
   llvm::Value *low(llvm::Value *block, llvm::Value *part) {

@@ -15,6 +15,22 @@
 using namespace llvm;
 
 namespace lfmc {
+
+WideUnit ArmWeights::unitOf(Value *weights, int64_t columns, int64_t vector) {
+  Values all;
+  for (int64_t i = 0; i < columns / layout.block; ++i)
+    all.push_back(scales(w.at(weights, i * layout.blockBytes()), vector));
+  return wideUnit(w, all);
+}
+
+Value *ArmWeights::rescaled(Value *codes, Value *factors) {
+  Type *wide = w.vector(b.getInt16Ty(), 16);
+  Value *product = b.CreateMul(b.CreateSExt(codes, wide), factors);
+  product =
+      b.CreateAShr(b.CreateAdd(product, w.all(wide, 128)), w.all(wide, 8));
+  return b.CreateTrunc(product, bytes());
+}
+
 namespace {
 
 /// Columns of a segment: with 16 rows 16 KiB of codes.
@@ -32,7 +48,6 @@ public:
 private:
   void rewrite(Value *weights, Value *codes, Value *factors);
   void block(Value *weights, ArrayRef<Value *> inverse, Value *codes);
-  Value *scaled(Value *codes, Value *factors, int half);
   std::string assembly() const;
   void quad(Value *x, Value *start, Value *count, Value *sums);
 
@@ -44,18 +59,6 @@ private:
   const int64_t codeBytes, factorBytes, segment, streamBytes;
   Value *codeMemory = nullptr, *factorMemory = nullptr;
 };
-
-/// Codes of two rows by their factors: (code * factor + 128) >> 8.
-Value *ArmWide::scaled(Value *codes, Value *factors, int half) {
-  Type *wide = w.vector(b.getInt16Ty(), 16);
-  SmallVector<int> rows(8, half * 2);
-  rows.append(8, half * 2 + 1);
-  Value *product = b.CreateMul(b.CreateSExt(codes, wide),
-                               b.CreateShuffleVector(factors, rows));
-  product =
-      b.CreateAShr(b.CreateAdd(product, w.all(wide, 128)), w.all(wide, 8));
-  return b.CreateTrunc(product, bytes());
-}
 
 /// A block of weights to its activation blocks' codes.
 void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
@@ -79,13 +82,14 @@ void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
         Value *both = b.CreateBitCast(
             shuffle(packed[0], packed[1], masks[half]), bytes());
         Value *four = w.all(bytes(), 4);
+        SmallVector<int> rows(8, half * 2);
+        rows.append(8, half * 2 + 1);
+        Value *of = b.CreateShuffleVector(factors, rows);
         Value *to =
             w.at(codes, sixteen / 2 * layout.rows * 16 +
                             sixteen % 2 * streamBytes + (v * 2 + half) * 32);
-        w.store(
-            scaled(b.CreateAShr(b.CreateShl(both, four), four), factors, half),
-            to);
-        w.store(scaled(b.CreateAShr(both, four), factors, half), w.at(to, 16));
+        w.store(rescaled(b.CreateAShr(b.CreateShl(both, four), four), of), to);
+        w.store(rescaled(b.CreateAShr(both, four), of), w.at(to, 16));
       }
     }
   }
@@ -95,10 +99,7 @@ void ArmWide::block(Value *weights, ArrayRef<Value *> inverse, Value *codes) {
 void ArmWide::rewrite(Value *weights, Value *codes, Value *factors) {
   Values inverse;
   for (int64_t v = 0; v < vectors; ++v) {
-    Values all;
-    for (int64_t i = 0; i < columns / layout.block; ++i)
-      all.push_back(scales(w.at(weights, i * layout.blockBytes()), v));
-    const WideUnit of = wideUnit(w, all);
+    const WideUnit of = unitOf(weights, columns, v);
     for (int half = 0; half < 2; ++half) {
       const int first = half * 2;
       w.store(shuffle(of.unit, of.unit, {first, first, first + 1, first + 1}),

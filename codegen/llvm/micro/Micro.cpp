@@ -3,6 +3,7 @@
 
 #include "codegen/llvm/Emit.h"
 #include "codegen/llvm/micro/ArmAttention.h"
+#include "codegen/llvm/micro/ArmOuter.h"
 #include "codegen/llvm/micro/ArmTile.h"
 #include "codegen/llvm/micro/Divisions.h"
 #include "codegen/llvm/micro/LinearQ.h"
@@ -39,6 +40,8 @@ static int64_t dotLanes(const MicroKernel &kernel, const Target &target) {
 MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   if (kernel.family == "quads")
     return MicroBackend::Quads;
+  if (kernel.family == "sixteens")
+    return MicroBackend::Sixteens;
   if (kernel.family == "wide_panel")
     return MicroBackend::WidePanel;
   if (kernel.family == "attention_block")
@@ -54,6 +57,12 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   const bool fours =
       rows <= 16 && inVectors && tileRows == rows && tokens % 4 == 0 &&
       (target.cpuFeatures & LFM_CPU_ARM_I8MM) && parameter(kernel, "quads", 0);
+  if (parameter(kernel, "outer", 0))
+    return parameter(kernel, "group", 0) && rows == outerLanes &&
+                   tileRows == rows && outerTokens(tokens) &&
+                   (target.cpuFeatures & LFM_CPU_ARM_SME)
+               ? MicroBackend::ArmOuter
+               : MicroBackend::Halide;
   if (parameter(kernel, "group", 0) && fours)
     return MicroBackend::ArmWide;
   const int64_t lanes = dotLanes(kernel, target);
@@ -84,7 +93,7 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
   try {
     auto module = std::make_unique<llvm::Module>(symbol, context);
     const MicroBackend backend = microBackend(kernel, target);
-    if (backend == MicroBackend::Quads) {
+    if (backend == MicroBackend::Quads || backend == MicroBackend::Sixteens) {
       halide::Params params(kernel);
       const int k = params.size("k");
       const int group = params.size("group", halide::activationBlock);
@@ -92,7 +101,10 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       if (group % halide::activationBlock || k % group)
         params.fail("parameter 'k' must be a multiple of 'group', and that of "
                     "32");
-      buildQuads(*module, symbol, k, group);
+      if (backend == MicroBackend::Quads)
+        buildQuads(*module, symbol, k, group);
+      else
+        buildSixteens(*module, symbol, k, group);
       return module;
     }
     // Half vectors stay halves: the code generator joins none.
@@ -129,6 +141,9 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     else if (backend == MicroBackend::ArmWide) {
       checkWide(params, linear.layout, linear.shape.group);
       buildArmWide(linear);
+    } else if (backend == MicroBackend::ArmOuter) {
+      checkWide(params, linear.layout, linear.shape.group);
+      buildArmOuter(linear);
     } else if (backend == MicroBackend::Wide)
       buildWideTile(linear, lanes);
     else if (backend == MicroBackend::Hvx)

@@ -18,6 +18,9 @@
 //                                                         ArmWide.cpp,
 //                                                         Quads.cpp
 //   arm64 + fhm or fp16   attention_block over f16        ArmAttention.cpp
+//   arm64 + SME     linear_q of sixteens, and sixteens    ArmOuter.cpp,
+//                                                         ArmStreaming.cpp,
+//                                                         Sixteens.cpp
 // All else is Halide's.
 #ifndef LFMC_CODEGEN_LLVM_MICRO_MICRO_H
 #define LFMC_CODEGEN_LLVM_MICRO_MICRO_H
@@ -39,7 +42,9 @@ enum class MicroBackend {
   ArmMatrix,
   ArmWide,
   ArmAttention,
+  ArmOuter,
   Quads,
+  Sixteens,
   Hvx
 };
 

@@ -114,6 +114,7 @@ enum {
   LFM_CPU_ARM_SVE2 = 1u << 20,
   LFM_CPU_ARM_SME2 = 1u << 21,
   LFM_CPU_ARM_FHM = 1u << 22,  /* f16 products added to f32 */
+  LFM_CPU_ARM_SME = 1u << 23,  /* outer products of 8-bit integers */
   LFM_CPU_HVX = 1u << 24,      /* Hexagon: vectors of 128 bytes */
   LFM_CPU_HVX_FLOAT = 1u << 25 /* f32 in them */
 };
