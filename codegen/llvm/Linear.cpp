@@ -99,20 +99,21 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
   }
   SmallVector<int64_t> sizes = tileSizes(tokens);
   auto panels = [&](Value begin, Value count, bool grouped) {
-    // Outer products take two.
-    const bool pairs = grouped && call.outer;
-    const bool even = pairs && perChunk % 2 == 0 && n / call.rows % 2 == 0;
-    SmallVector<int64_t> together = {1};
-    if (pairs)
-      together = even ? SmallVector<int64_t>{2} : SmallVector<int64_t>{2, 1};
-    m.tiles(m.sub(last, first), together, [&](Value i, int64_t panels) {
-      Value p = m.add(first, i);
+    auto all = [&](Value p, int64_t side) {
       for (int64_t k0 = 0; k0 < k; k0 += params["k_block"])
         m.tiles(count, sizes, [&](Value t, int64_t size) {
-          tile(p, panels, m.add(begin, t), size, k0,
+          tile(p, side, m.add(begin, t), size, k0,
                std::min(params["k_block"], k - k0), grouped && size % 4 == 0);
         });
-    });
+    };
+    if (!grouped || !call.outer)
+      return m.loop(first, last, 1, [&](Value p) { all(p, 1); });
+    // Outer products take two panels.
+    SmallVector<int64_t> sides = {2};
+    if (perChunk % 2 || n / call.rows % 2)
+      sides.push_back(1);
+    m.tiles(m.sub(last, first), sides,
+            [&](Value i, int64_t side) { all(m.add(first, i), side); });
   };
   const int64_t step = params["token_block"];
   auto asStored = [&](bool grouped) {

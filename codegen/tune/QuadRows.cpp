@@ -32,4 +32,20 @@ std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k,
   return quads;
 }
 
+std::vector<uint8_t> toSixteens(const std::vector<uint8_t> &rows, int64_t k,
+                                int64_t shared) {
+  const int64_t rowBytes = k + k / 4;
+  std::vector<uint8_t> sixteens(rows.size());
+  for (size_t at = 0; at < rows.size(); at += size_t(16 * rowBytes))
+    for (int64_t t = 0; t < 16; ++t) {
+      const uint8_t *row = &rows[at + size_t(t * rowBytes)];
+      uint8_t *to = &sixteens[at + size_t(t * 4)];
+      for (int64_t four = 0; four < k; four += 4)
+        std::memcpy(to + four * 16, row + four, 4);
+      for (int64_t group = 0; group < k / shared; ++group)
+        std::memcpy(to + k * 16 + group * 64, row + k + group * 4, 4);
+    }
+  return sixteens;
+}
+
 } // namespace lfmc::tune

@@ -14,6 +14,11 @@ namespace lfmc::tune {
 std::vector<uint8_t> toQuads(const std::vector<uint8_t> &rows, int64_t k,
                              int64_t shared);
 
+/// The same for a multiple of sixteen rows, as outer products read them
+/// (codegen/llvm/micro/Sixteens.cpp).
+std::vector<uint8_t> toSixteens(const std::vector<uint8_t> &rows, int64_t k,
+                                int64_t shared);
+
 } // namespace lfmc::tune
 
 #endif // LFMC_CODEGEN_TUNE_QUADROWS_H

@@ -3,7 +3,6 @@
 // quantize: rows whose codes are known, times units and over gains that are
 // powers of two. Whatever a kernel's rounding, codes and their sums are then
 // exact, and units but for the norm's last bits.
-#include "codegen/tune/QuadRows.h"
 #include "codegen/tune/Subject.h"
 #include "codegen/tune/TestOperands.h"
 #include "frontend/Errors.h"
@@ -105,21 +104,23 @@ Rows QuantizeSubject::rows(int64_t count, int64_t shared,
   return made;
 }
 
-/// The values of rows, or of quads, as records.
+/// The values of rows, of quads or of sixteens, as records.
 lfm_operand QuantizeSubject::expected(const std::vector<uint8_t> &bytes,
                                       RowForm form, int64_t distinct,
                                       int64_t tokens,
                                       std::vector<float> &values) const {
   const int64_t width = shape.width;
-  const bool quads = form.together > 1;
+  const bool quads = form.together == 4, sixteens = form.together == 16;
   lfm_operand records = {};
   records.kind = LFM_OPERAND_RECORDS;
   // Of quads, 32 columns of four tokens are a record.
-  const int64_t codes = quads ? 128 : width, floats = quads ? 8 : width / 32;
+  const int64_t codes = quads ? 128 : width * form.together;
+  const int64_t floats = quads ? 8 : sixteens ? width : width / 32;
+  const int64_t scales = width / form.shared * (sixteens ? 16 : 1);
   const int64_t each = quads ? width / 32 : 1;
   records.run[0] = uint32_t(codes);
   records.run[2] = uint32_t(floats);
-  records.run[3] = quads ? 0 : uint32_t(width / 32);
+  records.run[3] = quads || sixteens ? 0 : uint32_t(width / 32);
   records.rows = uint32_t(distinct / form.together * each);
   records.units = uint64_t(tokens / form.together * each);
   records.relative = 1e-5; // of sums, less than one
@@ -130,12 +131,12 @@ lfm_operand QuantizeSubject::expected(const std::vector<uint8_t> &bytes,
     for (int64_t i = 0; i < floats; ++i, from += 4) {
       float value;
       std::memcpy(&value, from, 4);
-      values.push_back(quads || i < width / form.shared ? value : NAN);
+      values.push_back(quads || i < scales ? value : NAN);
     }
     for (uint32_t i = 0; i < records.run[3]; ++i, from += 4) {
       int32_t value;
       std::memcpy(&value, from, 4);
-      values.push_back(i < width / form.shared ? float(value) : NAN);
+      values.push_back(i < scales ? float(value) : NAN);
     }
   }
   return records;
@@ -151,8 +152,7 @@ std::vector<uint8_t> QuantizeSubject::job(const Kernel (&kernels)[2],
   const RowForm form = formOf(kernels[0], tokens);
   const int64_t distinct = std::min(tokens, distinctRows * form.together);
   Rows made = rows(distinct, form.shared, gains, random);
-  if (form.together > 1)
-    made.bytes = toQuads(made.bytes, shape.width, form.shared);
+  made.bytes = arranged(made.bytes, shape.width, form);
   std::vector<float> values;
   lfm_operand records = expected(made.bytes, form, distinct, tokens, values);
   JobFile file(options, tokens, 0);

@@ -20,9 +20,19 @@ RowForm formOf(const Kernel &kernel, int64_t tokens) {
   if (paramOf(kernel, "quads"))
     form.together = 4;
   const int64_t group = paramOf(kernel, "group");
-  if (group && tokens >= paramOf(kernel, "wide_from"))
+  if (group && tokens >= paramOf(kernel, "wide_from")) {
     form.shared = group;
+    if (paramOf(kernel, "outer"))
+      form.together = 16;
+  }
   return form;
+}
+
+std::vector<uint8_t> arranged(const std::vector<uint8_t> &rows, int64_t width,
+                              RowForm form) {
+  return form.together == 16  ? toSixteens(rows, width, form.shared)
+         : form.together == 4 ? toQuads(rows, width, form.shared)
+                              : rows;
 }
 
 TestRows makeRows(int64_t rows, int64_t width, bool quantized, RowForm form,
@@ -57,8 +67,7 @@ TestRows makeRows(int64_t rows, int64_t width, bool quantized, RowForm form,
     made.bytes.resize(made.values.size() * 4);
     std::memcpy(made.bytes.data(), made.values.data(), made.bytes.size());
   }
-  if (form.together > 1)
-    made.bytes = toQuads(made.bytes, width, form.shared);
+  made.bytes = arranged(made.bytes, width, form);
   return made;
 }
 

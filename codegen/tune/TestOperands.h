@@ -18,13 +18,17 @@ namespace lfmc::tune {
 
 /// How a kernel reads quantized rows.
 struct RowForm {
-  int64_t together = 1; ///< tokens that lie together: 4 are a quad
+  int64_t together = 1; ///< tokens that lie together: 4 or 16
   int64_t shared = 32;  ///< columns that share a scale; more: in weights, too
 };
 
 /// The form that `kernel` wants of `tokens` rows (codegen/llvm/micro/ArmTile.h,
 /// WideTile.cpp).
 RowForm formOf(const Kernel &kernel, int64_t tokens);
+
+/// Quantized rows of `width` columns in that form.
+std::vector<uint8_t> arranged(const std::vector<uint8_t> &rows, int64_t width,
+                              RowForm form);
 
 /// An integer parameter of a kernel; 0 if it has none such.
 int64_t paramOf(const Kernel &kernel, llvm::StringRef name);
