@@ -82,13 +82,14 @@ TEST_P(Objects, HideSymbolsAndNeedNothing) {
 
 INSTANTIATE_TEST_SUITE_P(
     , Objects,
-    testing::Values(Device{"android-arm64", "elf64-littleaarch64"},
-                    Device{"snapdragon-8-elite", "elf64-littleaarch64"},
-                    Device{"snapdragon-8-elite-gen5+sme",
-                           "elf64-littleaarch64"},
-                    Device{"ios-arm64", "Mach-O arm64"},
-                    Device{"macos-arm64+i8mm", "Mach-O arm64"},
-                    Device{"apple-m4+sme2", "Mach-O arm64"}),
+    testing::Values(
+        Device{"android-arm64", "elf64-littleaarch64"},
+        Device{"snapdragon-8-elite", "elf64-littleaarch64"},
+        Device{"snapdragon-8-elite-gen5+sme --quant q4 --calibrate none",
+               "elf64-littleaarch64"},
+        Device{"ios-arm64", "Mach-O arm64"},
+        Device{"macos-arm64+i8mm", "Mach-O arm64"},
+        Device{"apple-m4+sme2 --quant q4 --calibrate none", "Mach-O arm64"}),
     [](const auto &info) { return testName(info.param.target); });
 
 // An application's own toolchain builds the runtime of a package that carries

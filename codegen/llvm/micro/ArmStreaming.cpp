@@ -187,7 +187,7 @@ void streamProducts(MicroWriter &w, const OuterShape &shape, Value *x,
                     Value *codes, Value *sums, Value *count) {
   IRBuilder<> &b = w.b;
   Type *pointer = b.getPtrTy(), *integer = b.getInt64Ty();
-  std::string constraints = "={x0},={x2},{x1},{x3},0,1,~{memory},~{cc},~{ffr}";
+  std::string constraints = "={x0},={x2},{x1},{x3},0,1,~{memory},~{cc}";
   for (int i = 4; i <= 27; ++i)
     if (i != 18 && i != 19 && i != 21) // the platform's, the compiler's, unused
       constraints += fmt::format(",~{{x{}}}", i);

@@ -426,6 +426,20 @@ TEST(MicroErrors, OfRewrittenWeights) {
   EXPECT_EQ(message(quantizedTile(Q6, 16, 8), arm,
                     {{"k", 512}, {"group", 256}, {"quads", 1}}),
             "microkernel 'linear_q': parameter 'group' wants weights of q4");
+  const std::string outer =
+      "microkernel 'linear_q': parameter 'outer' wants a target with sme, a "
+      "'group', panels of 16 rows, and 16 tokens or a multiple of 32";
+  const char *sme = "aarch64-linux+dotprod+i8mm+sme";
+  EXPECT_EQ(message(quantizedTile(Q4, 16, 32), arm,
+                    {{"k", 512}, {"group", 256}, {"outer", 1}}),
+            outer);
+  for (int tokens : {8, 48})
+    EXPECT_EQ(message(quantizedTile(Q4, 16, tokens), sme,
+                      {{"k", 512}, {"group", 256}, {"outer", 1}}),
+              outer);
+  EXPECT_EQ(message(quantizedTile(Q6, 16, 32), sme,
+                    {{"k", 512}, {"group", 256}, {"outer", 1}}),
+            "microkernel 'linear_q': parameter 'group' wants weights of q4");
   EXPECT_EQ(message({"quads", {{"k", 320}, {"group", 256}}, {}}, arm, {}),
             "microkernel 'quads': parameter 'k' must be a multiple of 'group', "
             "and that of 32");
