@@ -249,7 +249,7 @@ TEST(Sve, EqualsTransformersAtAnyVectorLength) {
               "this processor lacks");
 }
 
-/// Where outer products are emulated: qemu's own are wrong before 9.0.
+/// Where outer products are emulated: those of qemu 7.2 are wrong.
 const std::string modelled = "aarch64-linux-gnu-gcc " LFMC_SMOPA_MODEL;
 
 // Outer products, on vectors of any length, give the bits of smmla: in steps of

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // smopa of 8-bit integers by other instructions of SME, for emulators that get
-// it wrong: qemu before 9.0 computes a quarter of the sums (its issue 2083).
+// it wrong: qemu 7.2 computes a quarter of the sums (its issue 2083).
 // Linked into a program, this replaces the kernels' smopa at its start, if a
 // trial shows that it must: each becomes a branch to instructions that do the
 // same, slice by slice, by sdot.
