@@ -53,6 +53,10 @@ TEST_P(Objects, HideSymbolsAndNeedNothing) {
   Outcome undefined = shell(LFMC_LLVM_BIN "/llvm-nm -u " + library +
                             " | grep ' U ' | grep -v dev_");
   EXPECT_EQ(undefined.out, ""); // no libm, no memcpy
+  // Android and Apple keep x18 to themselves.
+  Outcome reserved = shell(LFMC_LLVM_BIN "/llvm-objdump -d " + library +
+                           " | grep -cE '[^0-9a-z][xw]18[^0-9]'");
+  EXPECT_EQ(reserved.out, "0\n");
   EXPECT_TRUE(fs::exists(package + "/runtime/src/Session.cpp"));
   EXPECT_TRUE(fs::exists(package + "/runtime/include/lfm/program.h"));
   if (apple)

@@ -201,7 +201,7 @@ TEST_F(Tune, CompilesWithRecords) {
     families.insert(name.substr(0, name.find(' ')));
   EXPECT_EQ(families,
             (std::set<std::string>{"linear", "attention", "quantize", "embed",
-                                   "rope_cache", "short_conv"}));
+                                   "rms_norm", "rope_cache", "short_conv"}));
   for (const Json &kernel : manifest["tuning"])
     EXPECT_EQ(kernel["from"], "device") << kernel;
   // Records of another version of lfmc's kernels change nothing.

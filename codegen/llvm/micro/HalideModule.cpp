@@ -2,7 +2,7 @@
 //
 // Halide's kernels as generic LLVM IR, compiled by our LLVM: for Hexagon, where
 // Halide's own code generator knows no floats in vectors and adds parts of its
-// runtime to every object.
+// runtime to every object; and for Android, whose x18 it does not spare.
 #include "codegen/llvm/micro/Divisions.h"
 #include "codegen/llvm/micro/Micro.h"
 #include "codegen/llvm/micro/Widen.h"

@@ -164,7 +164,10 @@ std::string emitMicro(const MicroKernel &kernel, const std::string &symbol,
                       const std::string &path) {
   const bool fromHalide = microBackend(kernel, target) == MicroBackend::Halide;
   const bool hexagon = target.cpuFeatures & LFM_CPU_HVX;
-  if (fromHalide && (!hexagon || what == halide::Emit::Stmt))
+  // Halide's triple for Android leaves x18 to the code generator; it is the
+  // system's there.
+  const bool ours = hexagon || llvm::Triple(target.triple).isAndroid();
+  if (fromHalide && (!ours || what == halide::Emit::Stmt))
     return halide::emit(kernel, symbol, target.halide.str(), what, path);
   llvm::LLVMContext context;
   auto module = fromHalide ? halideModule(kernel, symbol, target, context)
