@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "codegen/Codegen.h"
 #include "targets/Tuning.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -115,6 +116,7 @@ TEST(ShippedRecords, ArePlausible) {
     ASSERT_TRUE(bool(target)) << llvm::toString(target.takeError());
     EXPECT_EQ(record.family, cpuFamily(record.cpu));
     EXPECT_GT(record.gain, 1);
+    EXPECT_EQ(record.version, kernelVersion()) << "to be measured again";
   }
 }
 
