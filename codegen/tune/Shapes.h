@@ -52,6 +52,20 @@ struct ConvShape {
   static llvm::Expected<ConvShape> parse(llvm::StringRef kernel);
 };
 
+/// Calls `of` with what parse() of the family of `kernel` returns.
+template <typename Of>
+auto withShape(llvm::StringRef kernel, Of of) {
+  const llvm::StringRef family = kernel.split(' ').first;
+  return family == "attention"    ? of(AttentionShape::parse(kernel))
+         : family == "experts"    ? of(ExpertShape::parse(kernel))
+         : family == "quantize"   ? of(QuantizeShape::parse(kernel))
+         : family == "rms_norm"   ? of(NormShape::parse(kernel))
+         : family == "embed"      ? of(EmbedShape::parse(kernel))
+         : family == "rope_cache" ? of(RopeShape::parse(kernel))
+         : family == "short_conv" ? of(ConvShape::parse(kernel))
+                                  : of(LinearShape::parse(kernel));
+}
+
 /// What calls of them cost, for `tokens` tokens.
 Cost costOf(const ExpertShape &shape, int64_t tokens);
 Cost costOf(const QuantizeShape &shape, int64_t tokens);

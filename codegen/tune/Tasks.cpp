@@ -117,21 +117,12 @@ static Cost costOf(const LinearShape &linear, int64_t tokens) {
 }
 
 std::optional<Cost> costOf(StringRef kernel, int64_t tokens) {
-  auto of = [&](auto shape) -> std::optional<Cost> {
+  return withShape(kernel, [&](auto shape) -> std::optional<Cost> {
     if (shape)
       return costOf(*shape, tokens);
     consumeError(shape.takeError());
     return std::nullopt;
-  };
-  const StringRef family = kernel.split(' ').first;
-  return family == "attention"    ? of(AttentionShape::parse(kernel))
-         : family == "experts"    ? of(ExpertShape::parse(kernel))
-         : family == "quantize"   ? of(QuantizeShape::parse(kernel))
-         : family == "rms_norm"   ? of(NormShape::parse(kernel))
-         : family == "embed"      ? of(EmbedShape::parse(kernel))
-         : family == "rope_cache" ? of(RopeShape::parse(kernel))
-         : family == "short_conv" ? of(ConvShape::parse(kernel))
-                                  : of(LinearShape::parse(kernel));
+  });
 }
 
 /// Spaces that the kernels of `op` have; those of ops that selection makes of

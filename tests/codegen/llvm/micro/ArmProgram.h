@@ -81,7 +81,6 @@ protected:
     return y;
   }
 
-private:
   std::string place(const char *name) const { return (dir / name).string(); }
   template <typename T>
   void write(const char *name, const T *data, size_t count) {

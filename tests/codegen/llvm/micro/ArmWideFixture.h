@@ -6,15 +6,9 @@
 #define LFMC_TESTS_CODEGEN_LLVM_MICRO_ARMWIDEFIXTURE_H
 
 #include "tests/codegen/halide/QuantizedFixture.h"
-
-#include "codegen/llvm/micro/Micro.h"
+#include "tests/codegen/llvm/micro/ArmProgram.h"
 
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
-#include <unistd.h>
 
 namespace lfmc::halide::test {
 
@@ -30,24 +24,8 @@ struct ArmRows {
   std::vector<int> (*scales)(const ArmShape &, int token, int group);
 };
 
-class ArmKernel : public testing::Test {
+class ArmKernel : public ArmProgram {
 protected:
-  void SetUp() override {
-    if (std::system("command -v qemu-aarch64 aarch64-linux-gnu-gcc "
-                    ">/dev/null"))
-      GTEST_SKIP() << "NOT TESTED: no qemu-aarch64 or no cross compiler";
-    std::filesystem::create_directories(dir);
-  }
-  void TearDown() override { std::filesystem::remove_all(dir); }
-
-  std::string place(const char *name) const { return (dir / name).string(); }
-  template <typename T>
-  void write(const char *name, const T *data, size_t count) {
-    std::ofstream(place(name), std::ios::binary)
-        .write(reinterpret_cast<const char *>(data),
-               std::streamsize(count * sizeof(T)));
-  }
-
   /// Compiles a kernel that reads x in `rows`, to the object and a program with
   /// `sources`, and chooses the operands.
   void prepare(const ArmShape &s, const ArmRows &rows, const char *target,
@@ -56,36 +34,9 @@ protected:
   /// Runs it on a processor of qemu's.
   void run(const ArmShape &s, const char *cpu);
 
-  const std::filesystem::path dir = std::filesystem::temp_directory_path() /
-                                    ("lfmc-arm-" + std::to_string(getpid()));
-
 private:
   std::vector<float> res, wanted;
 };
-
-inline constexpr const char *armDriver = R"(
-#include <stdio.h>
-struct buffer { char device[16]; void *host; char rest[64]; };
-int kernel(struct buffer *, struct buffer *, struct buffer *, struct buffer *,
-           struct buffer *, struct buffer *);
-static char memory[3][1 << 20];
-static float y[1 << 16];
-int main(int argc, char **argv) {
-  struct buffer b[4];
-  size_t bytes = 0;
-  for (int i = 0; i < 3; ++i) { /* x, w, res */
-    FILE *in = fopen(argv[1 + i], "rb");
-    if (!in) return 1;
-    bytes = fread(memory[i], 1, sizeof memory[i], in);
-    fclose(in);
-    b[i].host = memory[i];
-  }
-  b[3].host = y;
-  if (kernel(&b[0], &b[0], &b[0], &b[1], &b[2], &b[3])) return 2;
-  FILE *out = fopen(argv[4], "wb");
-  return fwrite(y, 1, bytes, out) != bytes || fclose(out);
-}
-)";
 
 inline void ArmKernel::prepare(const ArmShape &s, const ArmRows &rows,
                                const char *target, MicroBackend backend,
@@ -168,7 +119,7 @@ inline void ArmKernel::prepare(const ArmShape &s, const ArmRows &rows,
 
 inline void ArmKernel::run(const ArmShape &s, const char *cpu) {
   ASSERT_EQ(std::system(("cd " + dir.string() + " && qemu-aarch64 -cpu " + cpu +
-                         " ./driver x w res y")
+                         " ./driver x w res y 0 0")
                             .c_str()),
             0);
   std::vector<float> y(wanted.size());
