@@ -24,10 +24,22 @@ LogicalResult observe(Operation *op, Value x, Value weight,
     return op->emitError("expected a weight that is an lfm2.param");
   Location loc = op->getLoc();
   OpBuilder builder(op);
-  Value rows = x;
-  if (auto linear = dyn_cast<lfm2::LinearOp>(op); linear && linear.getNorm())
-    rows = lfm2::RmsNormOp::create(builder, loc, rows.getType(), rows,
-                                   linear.getNorm(), linear.getEpsAttr());
+  Value rows = x, norm;
+  FloatAttr eps;
+  if (auto linear = dyn_cast<lfm2::LinearOp>(op)) {
+    norm = linear.getNorm();
+    eps = linear.getEpsAttr();
+  }
+  // Weights that are stored quantized (GGUF) meet quantized rows; what is
+  // observed is what those were.
+  if (auto quantize = rows.getDefiningOp<lfm2::QuantizeOp>()) {
+    rows = quantize.getX();
+    norm = quantize.getNorm();
+    eps = quantize.getEpsAttr();
+  }
+  if (norm)
+    rows =
+        lfm2::RmsNormOp::create(builder, loc, rows.getType(), rows, norm, eps);
   int64_t width = cast<RankedTensorType>(x.getType()).getDimSize(1);
   auto type = RankedTensorType::get({tokens, 1, width}, builder.getF32Type());
   OpBuilder top(function);
