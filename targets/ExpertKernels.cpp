@@ -36,7 +36,7 @@ Space expertSpace(lfm2::ExpertsOp experts, const Target &target,
     for (int64_t value : dividingMultiples(n / half, lanes, 4 * lanes))
       panelRows.push_back(value * half);
   space.add("rows", panelRows, rows, usedByBoth);
-  addTileRows(space, target, rows, tile.rows);
+  addTileRows(space, target, rows, tile.rows, tile.rows);
   if (!quantized)
     space.add(
         "one.panels", {1, 2, 4},

@@ -74,9 +74,9 @@ inline constexpr uint8_t usedByOne = uint8_t(Phase::One),
 std::string linearName(lfm2::LinearOp linear);
 
 /// Rows that a kernel of each phase takes at a time, of a panel of `rows`; by
-/// itself `most` at most.
-void addTileRows(Space &space, const Target &target, int64_t rows,
-                 int64_t most);
+/// themselves `one` and `many` at most.
+void addTileRows(Space &space, const Target &target, int64_t rows, int64_t one,
+                 int64_t many);
 
 /// Those that `choice` means.
 int64_t tileRows(const Choice &choice, bool one);

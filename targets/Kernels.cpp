@@ -40,14 +40,16 @@ std::string linearName(lfm2::LinearOp linear) {
   return name;
 }
 
-void addTileRows(Space &space, const Target &target, int64_t rows,
-                 int64_t most) {
+void addTileRows(Space &space, const Target &target, int64_t rows, int64_t one,
+                 int64_t many) {
   std::vector<int64_t> values;
   for (int64_t vectors : {1, 2, 4})
     values.push_back(vectors * target.vectorLanes);
-  const int64_t preset = rows > most ? dividingPowerOfTwo(rows, most) : rows;
-  space.add("one.tile_rows", values, preset, usedByOne);
-  space.add("many.tile_rows", values, preset, usedByMany);
+  auto preset = [&](int64_t most) {
+    return rows > most ? dividingPowerOfTwo(rows, most) : rows;
+  };
+  space.add("one.tile_rows", values, preset(one), usedByOne);
+  space.add("many.tile_rows", values, preset(many), usedByMany);
 }
 
 int64_t tileRows(const Choice &choice, bool one) {
@@ -92,7 +94,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, LinearTile tile,
   for (int64_t &value : panelRows)
     value *= half;
   space.add("rows", panelRows, rows, usedByBoth);
-  addTileRows(space, target, rows, tile.rows);
+  addTileRows(space, target, rows, tile.rows, tile.rows);
   space.add("one.panels", {1, 2, 4},
             dividingPowerOfTwo(
                 n / rows, std::max<int64_t>(1, tile.panels * tile.rows / rows)),

@@ -66,19 +66,26 @@ constexpr int64_t quantizeChunk = 4;
 /// Tokens of a step from which it pays to rewrite weights.
 constexpr int64_t wideFrom = 32;
 
+/// Whether weights rewritten for prompts are multiplied in pairs of 16 bits
+/// (codegen/llvm/micro/PairPanel.cpp).
+bool inPairs(const Target &target) {
+  return target.isX86() && target.vectorLanes >= 8 &&
+         !(target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE));
+}
+
 /// Columns that share a scale in the products of prompts, for which the weight
-/// is rewritten (codegen/llvm/micro/WidePanel.cpp, ArmWide.cpp), if rows of
-/// such scales are given; 0: never. q4 only: other formats are chosen for their
-/// precision.
+/// is rewritten (codegen/llvm/micro/WidePanel.cpp, PairPanel.cpp, ArmWide.cpp),
+/// if rows of such scales are given; 0: never. q4 only: other formats are
+/// chosen for their precision.
 int64_t wideGroup(lfm2::LinearOp linear, const Target &target) {
   auto type = cast<RankedTensorType>(linear.getWeight().getType());
   const int64_t n = type.getDimSize(0), k = type.getDimSize(1);
   lfm2::StoredAttr weight = stored(linear.getWeight());
   const uint32_t able =
       LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE | LFM_CPU_ARM_I8MM;
-  if (!(target.cpuFeatures & able) || (target.cpuFeatures & LFM_CPU_AMX_INT8) ||
-      !weight || weight.getKind() != lfm2::StoredKind::Q4 ||
-      n % target.vectorLanes ||
+  if (!(inPairs(target) || (target.cpuFeatures & able)) ||
+      (target.cpuFeatures & LFM_CPU_AMX_INT8) || !weight ||
+      weight.getKind() != lfm2::StoredKind::Q4 || n % target.vectorLanes ||
       (weight.getLayout() && weight.getLayout().getRows() % target.vectorLanes))
     return 0;
   return k % 256 == 0 ? 256 : k % 128 == 0 ? 128 : 0;
@@ -153,6 +160,14 @@ Tile tileOf(const Target &target, lfm2::StoredKind kind) {
   return {1, target.vectorLanes >= 8 ? 12 : 4};
 }
 
+/// Rows of a panel whose tile of short steps has `most`: two vectors share the
+/// loads of x where weights are rewritten for pairs.
+int64_t panelMost(lfm2::LinearOp linear, const Target &target, int64_t most) {
+  return inPairs(target) && wideGroup(linear, target)
+             ? std::max(most, 2 * target.vectorLanes)
+             : most;
+}
+
 /// Rows of a panel and tokens of a tile are the registers; chunks and blocks of
 /// tokens the caches; distances how far ahead weights are asked for.
 Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
@@ -173,12 +188,15 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   Space space;
   space.kernel = linearName(linear);
   space.add("rows", panelRows, rows, usedByBoth);
-  addTileRows(space, target, rows, most);
+  // Where weights are rewritten, the rest is for short steps only.
+  const bool wide = target.isX86() && wideGroup(linear, target);
+  const bool pairs = wide && inPairs(target);
+  // Short steps have no registers for panels of two vectors.
+  addTileRows(space, target, rows,
+              pairs ? panelMost(linear, target, most) : most, most);
   space.add("one.chunk_kib", {16, 32, 64, 128, 256}, 64, usedByOne);
   space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
             usedByOne);
-  // Where weights are rewritten, the rest is for short steps only.
-  const bool wide = target.isX86() && wideGroup(linear, target);
   const bool widths = addDotLanes(space, target, !wide);
   auto unlessWide = [&](std::vector<int64_t> values) {
     return wide ? std::vector<int64_t>() : values;
@@ -197,9 +215,17 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
             usedByMany);
   if (wide) // as many sums as the registers hold
     space.add("many.wide_tokens",
-              target.vectorRegisters >= 32 ? std::vector<int64_t>{6, 8, 10, 12}
-                                           : std::vector<int64_t>{3, 4, 5, 6},
-              target.vectorRegisters >= 32 ? 12 : 6, usedByMany);
+              pairs ? std::vector<int64_t>{12, 24, 48}
+              : target.vectorRegisters >= 32
+                  ? std::vector<int64_t>{6, 8, 10, 12}
+                  : std::vector<int64_t>{3, 4, 5, 6},
+              pairs                          ? 24
+              : target.vectorRegisters >= 32 ? 12
+                                             : 6,
+              usedByMany);
+  if (pairs)
+    space.add("many.wide_rows", {lanes, 2 * lanes}, std::min(rows, 2 * lanes),
+              usedByMany);
   space.add("many.prefetch", unlessWide({0, 2048, 8192}), 8192, usedByMany);
   if (widths && wide)
     space.add("many.wide_lanes", {8, 16}, 16, usedByMany);
@@ -212,6 +238,8 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
     if (quads)
       return rows <= matrixRows && c.at("many.tile_rows") >= rows;
     const int64_t tile = tileRows(c, false);
+    if (pairs)
+      return true;
     if (wide) {
       const int64_t by = widths ? c.at("many.wide_lanes") : lanes;
       return c.at("many.wide_tokens") * tile <= by * target.vectorRegisters;
@@ -278,7 +306,8 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     return {};
   Tile tile = tileOf(target, encoding.getKind());
   int64_t most = tile.vectors * target.vectorLanes;
-  auto layout = panelsOf(linear.getWeight(), n, swiglu, most, dotDepth);
+  auto layout = panelsOf(linear.getWeight(), n, swiglu,
+                         panelMost(linear, target, most), dotDepth);
   if (!layout)
     return {};
   int64_t rows = layout.getRows();
@@ -330,6 +359,9 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
     if (target.isX86())
       params.add("wide_tokens", choice["many.wide_tokens"])
           .add("wide_columns", wideColumns(k, group, swiglu));
+    if (auto it = choice.find("many.wide_rows"); it != choice.end())
+      params.add("pairs", int64_t(1))
+          .add("wide_rows", std::min(rows, it->second));
     if (auto it = choice.find("many.wide_lanes"); it != choice.end())
       params.addUnless(target.vectorLanes, "wide_lanes", it->second);
   }
@@ -375,6 +407,8 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &target,
     params.add("quads", int64_t(1));
   if (group)
     params.add("group", group).add("wide_from", wideFrom);
+  if (group && inPairs(target))
+    params.add("raised", int64_t(1));
   if (inSixteens(quantize.getResult(), target))
     params.add("outer", int64_t(1));
   if (quantize.getEps())

@@ -97,8 +97,10 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
                 "of 16 rows, and 16 tokens or a multiple of 32");
   if (s.group)
     params.fail(
-        "parameter 'group' wants a target with VNNI and whole vectors of "
-        "rows");
+        s.pairs ? "parameter 'pairs' wants x86 with AVX2 and whole vectors of "
+                  "rows"
+                : "parameter 'group' wants a target with VNNI and whole "
+                  "vectors of rows");
   if (s.lanes)
     params.fail("parameter 'lanes' wants a target with VNNI, vectors of so "
                 "many rows and whole ones in a tile");

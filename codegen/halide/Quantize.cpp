@@ -7,6 +7,7 @@
 //              even; -127 to 127
 //   sum[b]   = sum of q[k]
 // "vector" values (default: 32) are a vector on the way to codes.
+// "raised" adds 128 to the codes, not to their sums.
 // A block whose scale would be below 2^-126 becomes zeros with scale 0.
 //   quantize            v[k] = x[k]
 //   rms_norm_quantize   v[k] = g[k] * x[k] / sqrt(mean of x^2 + eps), with the
@@ -29,11 +30,13 @@ namespace {
 
 struct Row {
   int width, block, blocks, vector;
+  bool raised;
 
   explicit Row(const Params &params)
       : width(params.size("width")),
         block(params.size("group", activationBlock)), blocks(width / block),
-        vector(params.integer("vector", activationBlock, 4, activationBlock)) {
+        vector(params.integer("vector", activationBlock, 4, activationBlock)),
+        raised(params.flag("raised")) {
     if (activationBlock % vector)
       params.fail("parameter 'vector' must divide 32");
     if (block % activationBlock)
@@ -49,7 +52,7 @@ struct Blocks {
   Func q, scale;
 };
 
-Blocks quantizeBlocks(int size, int count, int vector,
+Blocks quantizeBlocks(int size, int count, int vector, bool raised,
                       const std::function<Expr(Expr, Expr)> &value) {
   Var i("i"), b("b");
   Func q("q"), scale("scale"), largest("largest"), inverse("inverse");
@@ -65,8 +68,9 @@ Blocks quantizeBlocks(int size, int count, int vector,
   // Adding 1.5 * 2^23 rounds and leaves the integer in the low bits.
   const float magic = 12582912.0f;
   Expr shifted = strict_float(value(i, b) * inverse(b) + magic);
-  q(i, b) = cast<int8_t>(reinterpret<int32_t>(shifted) -
-                         reinterpret<int32_t>(Expr(magic)));
+  q(i, b) =
+      cast<int8_t>(reinterpret<int32_t>(shifted) -
+                   reinterpret<int32_t>(Expr(magic)) + (raised ? 128 : 0));
 
   scale.compute_root();
   largest.compute_at(scale, b).store_in(MemoryType::Stack);
@@ -89,13 +93,14 @@ Blocks quantizeBlocks(int size, int count, int vector,
 std::vector<Func> quantizeRow(const Row &row,
                               const std::function<Expr(Expr)> &value) {
   auto [q, scale] =
-      quantizeBlocks(row.block, row.blocks, row.vector,
+      quantizeBlocks(row.block, row.blocks, row.vector, row.raised,
                      [&](Expr i, Expr b) { return value(b * row.block + i); });
   Var b("b");
   Func sum("sum"), total("total");
   RDom i(0, row.block, "i");
   total(b) = 0;
-  total(b) += cast<int32_t>(q(i, b));
+  total(b) += row.raised ? cast<int32_t>(reinterpret<uint8_t>(q(i, b))) - 128
+                         : cast<int32_t>(q(i, b));
   sum(b) = total(b);
   sum.compute_root();
   total.compute_at(sum, b).store_in(MemoryType::Stack);
@@ -144,7 +149,7 @@ Pipeline buildQuantizeHeads(const Params &params, const Machine &) {
   if (headStride % 4)
     params.fail("parameter 'q_head_stride' must be a multiple of 4");
   ImageParam x = input("x", Float(32), {{dim, 1}, {heads, dim}});
-  auto [q, scale] = quantizeBlocks(dim, heads, activationBlock,
+  auto [q, scale] = quantizeBlocks(dim, heads, activationBlock, false,
                                    [&](Expr i, Expr h) { return x(i, h); });
   pinOutput(q, {{dim, elemStride}, {heads, headStride}});
   pinOutput(scale, {{heads, headStride / 4}});

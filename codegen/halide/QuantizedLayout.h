@@ -66,6 +66,7 @@ struct LinearQShape {
   bool outer;   // x in sixteens of tokens (codegen/llvm/micro/Sixteens.cpp)
   int group;    // columns that share a scale, of x and of rewritten weights
                 // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
+  bool pairs;   // the same by sums of 16 bits, codes of x raised by 128
   int prefetch; // bytes ahead; 0: none
   int lanes;    // rows of a vector where VNNI multiplies
                 // (codegen/llvm/micro/DotTile.cpp); 0: the target's own way

@@ -23,7 +23,9 @@ rewritten(MacroBuilder &m, const LinearCall &call, const DeclParams &params,
   const int64_t k = call.k, most = params["wide_columns"];
   const int64_t tokens = params["wide_tokens"];
   SmallVector<int64_t> sizes = {tokens};
-  for (int64_t size : {8, 4, 2, 1})
+  // Of pairs, three tokens fill the registers.
+  const int64_t more[] = {call.pairs ? 6 : 8, call.pairs ? 3 : 4, 2, 1};
+  for (int64_t size : more)
     if (size < tokens)
       sizes.push_back(size);
   const int64_t columnBytes = call.panelBytes() / k;

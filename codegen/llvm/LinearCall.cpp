@@ -13,8 +13,9 @@ LinearCall::LinearCall(const DeclParams &params)
       tileRows(params["tile_rows"]), block(params["block"]),
       blockBytes(params["block_bytes"]), group(params["group"]),
       lanes(params["lanes"]), wideLanes(params["wide_lanes"]),
-      swiglu(params["swiglu"]), dot(params["dot"]), quads(params["quads"]),
-      raised(params["raised"]), outer(params["outer"]),
+      wideRows(params["wide_rows"]), swiglu(params["swiglu"]),
+      dot(params["dot"]), quads(params["quads"]), raised(params["raised"]),
+      outer(params["outer"]), pairs(params["pairs"]),
       prefetch(params.has("prefetch") ? std::optional(params["prefetch"])
                                       : std::nullopt) {}
 
@@ -50,8 +51,8 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
                             {}};
   // Strides between tokens mean nothing for one: share the kernel.
   micro.ints["y_stride"] = one ? o.panels * columns() : o.yStride;
-  if (tileRows)
-    micro.ints["tile_rows"] = tileRows;
+  if (int64_t chosen = o.wide && wideRows ? wideRows : tileRows)
+    micro.ints["tile_rows"] = chosen;
   if (prefetch)
     micro.ints["prefetch"] = *prefetch;
   if (block) {
@@ -81,6 +82,8 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
     buffers.push_back(part.address);
   if (grouped)
     micro.ints["group"] = group;
+  if (o.wide && pairs)
+    micro.ints["pairs"] = 1;
   if (int64_t chosen = grouped ? wideLanes : lanes)
     micro.ints["lanes"] = chosen;
   buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() / k * o.k0));
@@ -109,11 +112,13 @@ void LinearCall::widen(MacroBuilder &m, Value w, int64_t k0, int64_t count,
                             {}};
   if (wideLanes)
     micro.ints["lanes"] = wideLanes;
+  if (pairs)
+    micro.ints["pairs"] = 1;
   m.call(micro, {m.at(w, panelBytes() / k * k0), to});
 }
 
 int64_t LinearCall::wideBytes(int64_t count) const {
-  return count / group * widePanelBytes(rows, group);
+  return count / group * widePanelBytes(rows, group, pairs);
 }
 
 SmallVector<int64_t> tileSizes(int64_t most) {

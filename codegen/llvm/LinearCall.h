@@ -11,7 +11,7 @@ namespace lfmc {
 
 /// A matrix and the layout of its panels, from a declaration's parameters
 /// (rows, k, depth, wtype, xtype, dot, quads, outer, raised, tile_rows, block,
-/// block_bytes, swiglu, prefetch, group, lanes, wide_lanes).
+/// block_bytes, swiglu, prefetch, group, lanes, wide_lanes, wide_rows, pairs).
 class LinearCall {
 public:
   explicit LinearCall(const DeclParams &params);
@@ -23,9 +23,13 @@ public:
   /// Rows of a vector of VNNI's products, with weights as stored and rewritten;
   /// 0: the target's own way.
   const int64_t lanes, wideLanes;
+  /// Rows of the tile of rewritten weights; 0: tileRows.
+  const int64_t wideRows;
   const bool swiglu, dot, quads, raised;
   /// Of those many tokens, sixteens lie together (Sixteens.cpp), then quads.
   const bool outer;
+  /// Rewritten for products in 16 bits (micro/PairPanel.cpp).
+  const bool pairs;
   /// Bytes ahead of the weights; unset: the microkernel's own.
   const std::optional<int64_t> prefetch;
 

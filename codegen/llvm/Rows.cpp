@@ -94,6 +94,8 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     halide::MicroKernel kernel = micro;
     if (shared)
       kernel.ints["group"] = shared;
+    if (shared && params["raised"])
+      kernel.ints["raised"] = 1;
     buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
     m.call(kernel, buffers);
   };

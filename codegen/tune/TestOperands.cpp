@@ -22,6 +22,7 @@ RowForm formOf(const Kernel &kernel, int64_t tokens) {
   const int64_t group = paramOf(kernel, "group");
   if (group && tokens >= paramOf(kernel, "wide_from")) {
     form.shared = group;
+    form.raised = paramOf(kernel, "pairs") || paramOf(kernel, "raised");
     if (paramOf(kernel, "outer"))
       form.together = 16;
   }
@@ -30,9 +31,15 @@ RowForm formOf(const Kernel &kernel, int64_t tokens) {
 
 std::vector<uint8_t> arranged(const std::vector<uint8_t> &rows, int64_t width,
                               RowForm form) {
-  return form.together == 16  ? toSixteens(rows, width, form.shared)
-         : form.together == 4 ? toQuads(rows, width, form.shared)
-                              : rows;
+  if (form.together != 1)
+    return form.together == 16 ? toSixteens(rows, width, form.shared)
+                               : toQuads(rows, width, form.shared);
+  std::vector<uint8_t> bytes = rows;
+  if (form.raised)
+    for (size_t i = 0; i < bytes.size(); ++i)
+      if (int64_t(i) % (width + width / 4) < width)
+        bytes[i] ^= 128;
+  return bytes;
 }
 
 TestRows makeRows(int64_t rows, int64_t width, bool quantized, RowForm form,

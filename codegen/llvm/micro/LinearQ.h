@@ -75,14 +75,18 @@ void checkWide(const halide::Params &params,
                const halide::QuantizedLayout &layout, int64_t group);
 /// linear_q with "group": many tokens on panels of wide_panel's.
 void buildWideTile(LinearQ &kernel, int64_t lanes);
-/// Bytes of a group of columns in such a panel.
-inline int64_t widePanelBytes(int64_t rows, int64_t group) {
-  return rows * (group + 4);
+/// The same with "pairs", lanes 8 or 16.
+void buildPairTile(LinearQ &kernel, int64_t lanes);
+/// Bytes of a group of columns in such a panel, with or without "pairs".
+inline int64_t widePanelBytes(int64_t rows, int64_t group, bool pairs) {
+  return rows * (pairs ? group + group / 8 + 8 : group + 4);
 }
 /// wide_panel(w, panel), parameters wtype, block, rows, depth, k, group,
-/// lanes. Throws halide::ParameterError.
+/// lanes; the second with "pairs". Throws halide::ParameterError.
 void buildWidePanel(llvm::Module &module, llvm::StringRef symbol,
                     const halide::Params &params, int64_t lanes, bool narrow);
+void buildPairPanel(llvm::Module &module, llvm::StringRef symbol,
+                    const halide::Params &params, int64_t lanes);
 /// linear_q by AMX tiles; up to 16 tokens or a multiple of 16.
 void buildMatrixTile(LinearQ &kernel);
 /// linear_q by HVX, with `floats` or integers only; panels of 32 or 64 rows. To

@@ -37,13 +37,19 @@ static int64_t dotLanes(const MicroKernel &kernel, const Target &target) {
              : 0;
 }
 
+/// Rows of a vector of vpmaddubsw; 0: too short, or missing.
+static int64_t pairLanes(const Target &target) {
+  return target.isX86() && target.vectorLanes >= 8 ? target.vectorLanes : 0;
+}
+
 MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
   if (kernel.family == "quads")
     return MicroBackend::Quads;
   if (kernel.family == "sixteens")
     return MicroBackend::Sixteens;
   if (kernel.family == "wide_panel")
-    return MicroBackend::WidePanel;
+    return parameter(kernel, "pairs", 0) ? MicroBackend::PairPanel
+                                         : MicroBackend::WidePanel;
   if (kernel.family == "attention_block")
     return armAttentionTakes(kernel, target) ? MicroBackend::ArmAttention
                                              : MicroBackend::Halide;
@@ -65,7 +71,9 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
                : MicroBackend::Halide;
   if (parameter(kernel, "group", 0) && fours)
     return MicroBackend::ArmWide;
-  const int64_t lanes = dotLanes(kernel, target);
+  const int64_t lanes = parameter(kernel, "pairs", 0)
+                            ? pairLanes(target)
+                            : dotLanes(kernel, target);
   const bool vectors = rows > 0 && lanes && tileRows % lanes == 0;
   if (parameter(kernel, "group", 0))
     return vectors ? MicroBackend::Wide : MicroBackend::Halide;
@@ -115,6 +123,11 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
                      dotLanes(kernel, target), narrow);
       return module;
     }
+    if (backend == MicroBackend::PairPanel) {
+      buildPairPanel(*module, symbol, halide::Params(kernel),
+                     pairLanes(target));
+      return module;
+    }
     const bool floats = target.cpuFeatures & LFM_CPU_HVX_FLOAT;
     const halide::Params params(kernel);
     if (backend == MicroBackend::ArmAttention) {
@@ -144,9 +157,13 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     } else if (backend == MicroBackend::ArmOuter) {
       checkWide(params, linear.layout, linear.shape.group);
       buildArmOuter(linear);
-    } else if (backend == MicroBackend::Wide)
-      buildWideTile(linear, lanes);
-    else if (backend == MicroBackend::Hvx)
+    } else if (backend == MicroBackend::Wide) {
+      checkWide(params, linear.layout, linear.shape.group);
+      if (linear.shape.pairs)
+        buildPairTile(linear, pairLanes(target));
+      else
+        buildWideTile(linear, lanes);
+    } else if (backend == MicroBackend::Hvx)
       buildHvxTile(linear, floats);
     else
       buildDotTile(linear, lanes);

@@ -132,7 +132,7 @@ void WidePanel::build() {
     const int64_t bytes = columns / layout.block * layout.blockBytes();
     for (int64_t row = 0; row < layout.rows; row += lanes)
       group(w.at(from, index, bytes),
-            w.at(to, index, widePanelBytes(layout.rows, columns)), row);
+            w.at(to, index, widePanelBytes(layout.rows, columns, false)), row);
   });
 }
 

@@ -10,27 +10,58 @@
 namespace lfmc::halide::test {
 namespace {
 
-const Isa vnni[] = {{"v3_vnni", "x86-64-v3-vnni", 16, {3, 6}},
+const Isa isas[] = {{"v3_vnni", "x86-64-v3-vnni", 16, {3, 6}},
                     {"v4_vnni", "x86-64-v4-vnni", 32, {8, 12}},
-                    {"v4_ymm", "x86-64-v4-vnni", 16, {8, 12}}};
+                    {"v4_ymm", "x86-64-v4-vnni", 16, {8, 12}},
+                    {"v3", "x86-64-v3", 16, {2, 3, 24}},
+                    {"v4", "x86-64-v4", 32, {6, 24}}};
+
+/// Of rows of a group, what the scales' unit is of the largest block's.
+constexpr int vnniUnits = 15, pairUnits = 8192;
 
 /// A panel as wide_panel writes it.
 struct WidePanel {
   int rows, k, group;
+  bool pairs;
+  size_t bytes; ///< of a group
   Buffer<uint8_t> stored;
 
-  WidePanel(int rows, int k, int group)
-      : rows(rows), k(k), group(group),
-        stored(size_t(k / group) * rows * (group + 4), 0xee) {}
+  WidePanel(int rows, int k, int group, bool pairs)
+      : rows(rows), k(k), group(group), pairs(pairs),
+        bytes(size_t(rows) * (pairs ? group + group / 8 + 8 : group + 4)),
+        stored(size_t(k / group) * bytes, 0xee) {}
   uint8_t *start(int column) const {
-    return stored.data() + size_t(column / group) * rows * (group + 4);
+    return stored.data() + size_t(column / group) * bytes;
   }
   uint8_t &code(int row, int column) const {
     const int within = column % group;
     return start(column)[(within / 4 * rows + row) * 4 + within % 4];
   }
+  /// Both of a pair.
+  int16_t *factors(int row, int column) const {
+    const int block = column % group / 32;
+    return reinterpret_cast<int16_t *>(start(column) + rows * group) +
+           (block * rows + row) * 2;
+  }
   float &scale(int row, int column) const {
-    return reinterpret_cast<float *>(start(column) + rows * group)[row];
+    const int ahead = pairs ? group / 8 : 0;
+    return reinterpret_cast<float *>(start(column) +
+                                     rows * (group + ahead))[row];
+  }
+  int32_t &first(int row, int column) const {
+    return reinterpret_cast<int32_t *>(&scale(0, column) + rows)[row];
+  }
+  /// In units of the scale.
+  int64_t value(int row, int column) const {
+    return pairs ? int64_t(int8_t(code(row, column))) * *factors(row, column)
+                 : code(row, column) - 128;
+  }
+  /// What makes up for activations that are raised by 128.
+  int32_t firstOf(int row, int column) const {
+    int64_t sum = 0;
+    for (int i = column / group * group; i < (column / group + 1) * group; ++i)
+      sum += value(row, i);
+    return int32_t(uint32_t(-128 * sum));
   }
 };
 
@@ -45,7 +76,7 @@ QuantizedWeights makeWeights(const Shape &s, Random &random) {
       [&](int row, int) { return row == 3 ? -8 : pick(random, -8, 7); });
 }
 
-void checkPanel(const Kernel &kernel, const Shape &s, bool zeros) {
+void checkPanel(const Kernel &kernel, const Shape &s, bool pairs, bool zeros) {
   Random random(s.k + s.rows);
   QuantizedWeights w = makeWeights(s, random);
   const int blocks = s.k / s.block;
@@ -55,7 +86,8 @@ void checkPanel(const Kernel &kernel, const Shape &s, bool zeros) {
       std::memset(w.stored.data() + b * bytes + 5 * 2, 0, 2);
       w.scales[size_t(5) * blocks + b] = 0;
     }
-  WidePanel panel(s.rows, s.k, s.group);
+  WidePanel panel(s.rows, s.k, s.group, pairs);
+  const float units = pairs ? pairUnits : vnniUnits;
   kernel({w.stored.data(), panel.stored.data()});
   for (int row = 0; row < s.rows; ++row)
     for (int column = 0; column < s.k; ++column) {
@@ -65,12 +97,21 @@ void checkPanel(const Kernel &kernel, const Shape &s, bool zeros) {
         largest = std::max(
             largest,
             std::fabs(scales[(column / s.group * s.group + i) / s.block]));
-      const float unit = largest * (1 / 15.0f), step = scales[column / s.block];
+      const float unit = largest * (1 / units), step = scales[column / s.block];
       ASSERT_EQ(panel.scale(row, column), unit);
-      const float inverse = largest > 0 ? 256 * 15.0f / largest : 0;
-      const int factor = int(std::nearbyint(step * inverse));
       const int value = w.values[size_t(row) * s.k + column];
       const int code = panel.code(row, column);
+      if (pairs) {
+        const float inverse = largest > 0 ? units / largest : 0;
+        const int factor = int(std::nearbyint(step * inverse));
+        ASSERT_EQ(int8_t(code), value);
+        ASSERT_EQ(panel.factors(row, column)[0], factor);
+        ASSERT_EQ(panel.factors(row, column)[1], factor);
+        ASSERT_EQ(panel.first(row, column), panel.firstOf(row, column));
+        continue;
+      }
+      const float inverse = largest > 0 ? 256 * units / largest : 0;
+      const int factor = int(std::nearbyint(step * inverse));
       ASSERT_EQ(code, (value * factor + 128 * 256 + 128) >> 8);
       // Half a unit, and what the factor's own rounding adds.
       ASSERT_LE(std::fabs(unit * float(code - 128) - step * float(value)),
@@ -81,35 +122,48 @@ void checkPanel(const Kernel &kernel, const Shape &s, bool zeros) {
     }
 }
 
-void checkTile(const Kernel &kernel, const Shape &s) {
+void checkTile(const Kernel &kernel, const Shape &s, bool pairs) {
   Random random(s.tokens + s.k);
   const int groups = s.k / s.group, out = s.swiglu ? s.rows / 2 : s.rows;
   const int stride = s.k + s.k / 4 + 64, yStride = out + 8;
-  WidePanel panel(s.rows, s.k, s.group);
+  WidePanel panel(s.rows, s.k, s.group, pairs);
   for (int row = 0; row < s.rows; ++row)
     for (int column = 0; column < s.k; ++column) {
       // The largest sums that can be, and any.
-      panel.code(row, column) = uint8_t(row == 2   ? 248
-                                        : row == 3 ? 8
-                                                   : pick(random, 8, 248));
-      panel.scale(row, column) = (random() + 1.5f) * 1e-4f;
+      if (pairs)
+        panel.code(row, column) =
+            uint8_t(row == 2 || row == 3 ? -8 : pick(random, -8, 7));
+      else
+        panel.code(row, column) = uint8_t(row == 2   ? 248
+                                          : row == 3 ? 8
+                                                     : pick(random, 8, 248));
+      if (pairs && column % 32 == 0) {
+        int16_t *both = panel.factors(row, column);
+        both[0] = both[1] = int16_t(row == 2   ? pairUnits
+                                    : row == 3 ? -pairUnits
+                                               : pick(random, -8192, 8192));
+      }
     }
   for (int row = 0; row < s.rows; ++row)
-    for (int column = 0; column < s.k; column += s.group)
+    for (int column = 0; column < s.k; column += s.group) {
       panel.scale(row, column) = float(row + column / s.group + 1) * 3e-5f;
+      if (pairs)
+        panel.first(row, column) = panel.firstOf(row, column);
+    }
   Buffer<uint8_t> x(size_t(stride) * s.tokens);
   auto part = [&](int t, int start, int g) {
     return x.data() + size_t(t) * stride + s.k + start + g * 4;
   };
-  auto code = [&](int t, int column) -> int8_t & {
-    return reinterpret_cast<int8_t &>(x[size_t(t) * stride + column]);
+  auto code = [&](int t, int column) -> uint8_t & {
+    return x[size_t(t) * stride + column];
   };
+  const int raised = pairs ? 128 : 0;
   for (int t = 0; t < s.tokens; ++t)
     for (int g = 0; g < groups; ++g) {
       int32_t sum = 0;
       for (int i = 0; i < s.group; ++i) {
-        int8_t &value = code(t, g * s.group + i);
-        value = int8_t(t == 0 ? 127 : pick(random, -127, 127));
+        const int value = t == 0 ? 127 : pick(random, -127, 127);
+        code(t, g * s.group + i) = uint8_t(value + raised);
         sum += value;
       }
       const float scale = (random() + 1.5f) * 0.01f;
@@ -132,13 +186,14 @@ void checkTile(const Kernel &kernel, const Shape &s) {
   auto total = [&](int t, int row) {
     float sum = 0;
     for (int g = 0; g < groups; ++g) {
-      int32_t products = 0;
+      int64_t products = 0;
       for (int i = g * s.group; i < (g + 1) * s.group; ++i)
-        products += (panel.code(row, i) - 128) * code(t, i);
+        products += panel.value(row, i) * int8_t(code(t, i) - raised);
+      EXPECT_EQ(products, int32_t(products));
       float scale;
       std::memcpy(&scale, part(t, 0, g), 4);
-      sum =
-          std::fma(float(products) * scale, panel.scale(row, g * s.group), sum);
+      sum = std::fma(float(int32_t(products)) * scale,
+                     panel.scale(row, g * s.group), sum);
     }
     return s.bias ? sum + bias[row] : sum;
   };
@@ -161,18 +216,25 @@ void checkTile(const Kernel &kernel, const Shape &s) {
 
 class WideTest : public IsaTest {
 protected:
+  /// Without VNNI.
+  static bool pairs() {
+    return std::string(GetParam().target).find("vnni") == std::string::npos;
+  }
   Case panelCase(const Shape &s, bool zeros = false) {
+    const bool pairs = WideTest::pairs();
     return {{"wide_panel",
              {{"wtype", Q4},
               {"rows", s.rows},
               {"block", s.block},
               {"depth", 4},
               {"k", s.k},
-              {"group", s.group}},
+              {"group", s.group},
+              {"pairs", pairs}},
              {}},
-            [=](const Kernel &kernel) { checkPanel(kernel, s, zeros); }};
+            [=](const Kernel &kernel) { checkPanel(kernel, s, pairs, zeros); }};
   }
   Case tileCase(const Shape &s) {
+    const bool pairs = WideTest::pairs();
     MicroKernel kernel{"linear_q",
                        {{"wtype", Q4},
                         {"rows", s.rows},
@@ -181,6 +243,7 @@ protected:
                         {"tokens", s.tokens},
                         {"k", s.k},
                         {"group", s.group},
+                        {"pairs", pairs},
                         {"x_stride_bytes", s.k + s.k / 4 + 64},
                         {"y_stride", (s.swiglu ? s.rows / 2 : s.rows) + 8},
                         {"residual", s.residual},
@@ -189,7 +252,7 @@ protected:
                        {}};
     if (s.tileRows)
       kernel.ints["tile_rows"] = s.tileRows;
-    return {kernel, [=](const Kernel &kernel) { checkTile(kernel, s); }};
+    return {kernel, [=](const Kernel &kernel) { checkTile(kernel, s, pairs); }};
   }
 };
 
@@ -230,7 +293,7 @@ TEST_P(WideTest, TilesAreExact) {
   run(cases);
 }
 
-INSTANTIATE_TEST_SUITE_P(, WideTest, testing::ValuesIn(vnni),
+INSTANTIATE_TEST_SUITE_P(, WideTest, testing::ValuesIn(isas),
                          [](const auto &info) {
                            return std::string(info.param.name);
                          });
