@@ -2,6 +2,7 @@
 //
 // Providers for quantized weights and activations.
 #include "targets/KernelParams.h"
+#include "targets/PromptForm.h"
 
 #include "runtime/include/lfm/program.h"
 
@@ -20,119 +21,8 @@ struct Tile {
   int64_t tokens;
 };
 
-int64_t panelRows(int64_t n, int64_t most, bool swiglu) {
-  return swiglu ? 2 * dividingPowerOfTwo(n / 2, most / 2)
-                : dividingPowerOfTwo(n, most);
-}
-
-/// Rows of the panels that smmla reads: with four, sums of 2 x 2 fill half of
-/// the registers.
-constexpr int64_t matrixRows = 16;
-
-/// A parameter of the kernel that is called; 0 if it has none such.
-int64_t parameterOf(kernel::CallOp call, StringRef name) {
-  auto decl = SymbolTable::lookupNearestSymbolFrom<kernel::DeclOp>(
-      call, call.getCalleeAttr());
-  auto value = decl ? decl.getParams().getAs<IntegerAttr>(name) : nullptr;
-  return value ? value.getInt() : 0;
-}
-
-/// Whether the quantized rows `x` of a prompt lie in quads: its linears then
-/// multiply four tokens together, by smmla. All readers must be able to.
-bool inQuads(Value x, const Target &target) {
-  if (!(target.cpuFeatures & LFM_CPU_ARM_I8MM) ||
-      cast<RankedTensorType>(x.getType()).getDimSize(0) == 1 ||
-      !isa_and_nonnull<lfm2::QuantizedAttr>(
-          cast<RankedTensorType>(x.getType()).getEncoding()))
-    return false;
-  // Rewritten already, before its users.
-  if (auto call = x.getDefiningOp<kernel::CallOp>())
-    return parameterOf(call, "quads");
-  return llvm::all_of(x.getUsers(), [](Operation *user) {
-    auto linear = dyn_cast<lfm2::LinearOp>(user);
-    return linear &&
-           panelRows(cast<RankedTensorType>(linear.getWeight().getType())
-                         .getDimSize(0),
-                     matrixRows,
-                     linear.getActivation() == lfm2::Activation::Swiglu) %
-                   4 ==
-               0;
-  });
-}
-
 /// Tokens of a chunk of rows that are quantized: a quad at least.
 constexpr int64_t quantizeChunk = 4;
-
-/// Tokens of a step from which it pays to rewrite weights.
-constexpr int64_t wideFrom = 32;
-
-/// Whether weights rewritten for prompts are multiplied in pairs of 16 bits
-/// (codegen/llvm/micro/PairPanel.cpp).
-bool inPairs(const Target &target) {
-  return target.isX86() && target.vectorLanes >= 8 &&
-         !(target.cpuFeatures & (LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE));
-}
-
-/// Columns that share a scale in the products of prompts, for which the weight
-/// is rewritten (codegen/llvm/micro/WidePanel.cpp, PairPanel.cpp, ArmWide.cpp),
-/// if rows of such scales are given; 0: never. q4 only: other formats are
-/// chosen for their precision.
-int64_t wideGroup(lfm2::LinearOp linear, const Target &target) {
-  auto type = cast<RankedTensorType>(linear.getWeight().getType());
-  const int64_t n = type.getDimSize(0), k = type.getDimSize(1);
-  lfm2::StoredAttr weight = stored(linear.getWeight());
-  const uint32_t able =
-      LFM_CPU_AVX_VNNI | LFM_CPU_AVX512_ICELAKE | LFM_CPU_ARM_I8MM;
-  if (!(inPairs(target) || (target.cpuFeatures & able)) ||
-      (target.cpuFeatures & LFM_CPU_AMX_INT8) || !weight ||
-      weight.getKind() != lfm2::StoredKind::Q4 || n % target.vectorLanes ||
-      (weight.getLayout() && weight.getLayout().getRows() % target.vectorLanes))
-    return 0;
-  return k % 256 == 0 ? 256 : k % 128 == 0 ? 128 : 0;
-}
-
-/// The group of the quantized rows `x` of a prompt: all readers must want it,
-/// and on Arm take quads.
-int64_t groupOf(Value x, const Target &target) {
-  if (cast<RankedTensorType>(x.getType()).getDimSize(0) == 1)
-    return 0;
-  if (auto call = x.getDefiningOp<kernel::CallOp>()) // rewritten already
-    return parameterOf(call, "group");
-  if (target.isArm64() && !inQuads(x, target))
-    return 0;
-  int64_t group = 0;
-  for (Operation *user : x.getUsers()) {
-    auto linear = dyn_cast<lfm2::LinearOp>(user);
-    group = linear ? wideGroup(linear, target) : 0;
-    if (!group)
-      return 0;
-  }
-  return group;
-}
-
-/// Whether long prompts' rows `x` lie in sixteens, and its linears multiply
-/// panels of 16 rows by outer products (codegen/llvm/micro/ArmOuter.cpp).
-bool inSixteens(Value x, const Target &target) {
-  if (!(target.cpuFeatures & LFM_CPU_ARM_SME) || !groupOf(x, target))
-    return false;
-  if (auto call = x.getDefiningOp<kernel::CallOp>()) // rewritten already
-    return parameterOf(call, "outer");
-  return llvm::all_of(x.getUsers(), [](Operation *user) {
-    auto linear = cast<lfm2::LinearOp>(user);
-    lfm2::PanelsAttr layout = stored(linear.getWeight()).getLayout();
-    const int64_t rows = panelRows(
-        cast<RankedTensorType>(linear.getWeight().getType()).getDimSize(0),
-        matrixRows, linear.getActivation() == lfm2::Activation::Swiglu);
-    return (layout ? layout.getRows() : rows) == matrixRows;
-  });
-}
-
-/// Columns of a panel that are rewritten at a time, in a buffer on the stack;
-/// gates and ups need their whole sums.
-int64_t wideColumns(int64_t k, int64_t group, bool swiglu) {
-  const int64_t pieces = swiglu ? 1 : llvm::divideCeil(k, 6144);
-  return llvm::alignTo(llvm::divideCeil(k, pieces), group);
-}
 
 /// What the unpacked codes of a block (8 registers a vector of rows, 16 where
 /// 8-bit codes are multiplied in halves) leave of the registers. With VNNI two
@@ -163,9 +53,8 @@ Tile tileOf(const Target &target, lfm2::StoredKind kind) {
 /// Rows of a panel whose tile of short steps has `most`: two vectors share the
 /// loads of x where weights are rewritten for pairs.
 int64_t panelMost(lfm2::LinearOp linear, const Target &target, int64_t most) {
-  return inPairs(target) && wideGroup(linear, target)
-             ? std::max(most, 2 * target.vectorLanes)
-             : most;
+  return inPairs(linear, target) ? std::max(most, 2 * target.vectorLanes)
+                                 : most;
 }
 
 /// Rows of a panel and tokens of a tile are the registers; chunks and blocks of
@@ -189,8 +78,9 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   space.kernel = linearName(linear);
   space.add("rows", panelRows, rows, usedByBoth);
   // Where weights are rewritten, the rest is for short steps only.
-  const bool wide = target.isX86() && wideGroup(linear, target);
-  const bool pairs = wide && inPairs(target);
+  const bool pairs = inPairs(linear, target);
+  const bool grouped = target.isX86() && wideGroup(linear, target);
+  const bool wide = grouped || pairs;
   // Short steps have no registers for panels of two vectors.
   addTileRows(space, target, rows,
               pairs ? panelMost(linear, target, most) : most, most);
@@ -213,7 +103,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   // One rewritten panel of many tokens takes long enough for a ticket.
   space.add("many.chunk_rows", {32, 64, 128, 256, 512}, wide ? 64 : 128,
             usedByMany);
-  if (wide) // as many sums as the registers hold
+  if (grouped) // as many sums as the registers hold
     space.add("many.wide_tokens",
               pairs ? std::vector<int64_t>{12, 24, 48}
               : target.vectorRegisters >= 32
@@ -352,16 +242,27 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   params.addUnless(0, "lanes", choice["many.dot_lanes"]);
   if (inQuads(linear.getX(), target))
     params.add("quads", int64_t(1));
-  if (int64_t group = groupOf(linear.getX(), target)) {
+  const int64_t group = groupOf(linear.getX(), target);
+  if (inPairs(linear, target)) {
+    const bool limited = encoding.getKind() == lfm2::StoredKind::Q8;
+    const int64_t tile = pairTile(encoding.getKind(), target);
+    const int64_t unit = group ? group : encoding.getBlock();
+    params.add("pairs", int64_t(1))
+        .add("pairs_from", limited ? wideFrom : pairsFrom)
+        .add("pair_tile", tile)
+        .add("pair_tokens", 4 * tile)
+        .add("wide_rows", std::min(rows, choice["many.wide_rows"]));
+    params.addUnless(0, "limited", limited);
+    if (!group)
+      params.add("wide_columns", wideColumns(k, unit, swiglu));
+  }
+  if (group) {
     params.add("group", group).add("wide_from", wideFrom);
     if (inSixteens(linear.getX(), target))
       params.add("outer", int64_t(1));
     if (target.isX86())
       params.add("wide_tokens", choice["many.wide_tokens"])
           .add("wide_columns", wideColumns(k, group, swiglu));
-    if (auto it = choice.find("many.wide_rows"); it != choice.end())
-      params.add("pairs", int64_t(1))
-          .add("wide_rows", std::min(rows, it->second));
     if (auto it = choice.find("many.wide_lanes"); it != choice.end())
       params.addUnless(target.vectorLanes, "wide_lanes", it->second);
   }
@@ -371,14 +272,16 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
 }
 
 /// Values of a vector on the way to codes, and tokens of a chunk.
-static Space quantizeSpace(lfm2::QuantizeOp quantize, bool quads,
-                           int64_t group) {
+static Space quantizeSpace(lfm2::QuantizeOp quantize, bool quads, int64_t group,
+                           bool limited) {
   std::string name =
       llvm::formatv("quantize width={0}", width(quantize.getX()));
   if (quantize.getNorm())
     name += " norm";
   if (quads)
     name += " quads";
+  if (limited)
+    name += " limited";
   if (group)
     name += llvm::formatv(" group={0}", group);
   Space space = rowSpace(name, quantizeChunk, quads ? 4 : 1);
@@ -395,9 +298,10 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &target,
   const bool rounded = quantize.getResult().getType().getElementType().isBF16();
   const bool quads = inQuads(quantize.getResult(), target);
   const int64_t group = groupOf(quantize.getResult(), target);
+  const bool limited = limitedRows(quantize.getResult(), target);
   // Rows of bf16 have no space, like the linears that read them.
-  Choice choice =
-      choose(rounded ? nullptr : tuner, quantizeSpace(quantize, quads, group));
+  Choice choice = choose(rounded ? nullptr : tuner,
+                         quantizeSpace(quantize, quads, group, limited));
   KernelParams params(op);
   params.add("width", width(quantize.getX()))
       .add("x_stride", rowStride(quantize.getX()))
@@ -405,10 +309,13 @@ std::optional<Kernel> quantizeRows(Operation *op, const Target &target,
       .add("rounded", int64_t(rounded));
   if (quads)
     params.add("quads", int64_t(1));
+  if (group || limited)
+    params.add("wide_from", wideFrom);
   if (group)
-    params.add("group", group).add("wide_from", wideFrom);
+    params.add("group", group);
   if (group && inPairs(target))
     params.add("raised", int64_t(1));
+  params.addUnless(0, "limited", limited);
   if (inSixteens(quantize.getResult(), target))
     params.add("outer", int64_t(1));
   if (quantize.getEps())

@@ -95,12 +95,13 @@ Pipeline buildLinearQ(const Params &params, const Machine &machine) {
   if (s.outer)
     params.fail("parameter 'outer' wants a target with sme, a 'group', panels "
                 "of 16 rows, and 16 tokens or a multiple of 32");
+  if (s.pairs)
+    params.fail("parameter 'pairs' wants x86 with AVX2 and whole vectors of "
+                "rows");
   if (s.group)
     params.fail(
-        s.pairs ? "parameter 'pairs' wants x86 with AVX2 and whole vectors of "
-                  "rows"
-                : "parameter 'group' wants a target with VNNI and whole "
-                  "vectors of rows");
+        "parameter 'group' wants a target with VNNI and whole vectors of "
+        "rows");
   if (s.lanes)
     params.fail("parameter 'lanes' wants a target with VNNI, vectors of so "
                 "many rows and whole ones in a tile");

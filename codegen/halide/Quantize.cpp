@@ -7,7 +7,9 @@
 //              even; -127 to 127
 //   sum[b]   = sum of q[k]
 // "vector" values (default: 32) are a vector on the way to codes.
-// "raised" adds 128 to the codes, not to their sums.
+// "raised" adds 128 to the codes, not to their sums. "limited": two neighbours
+// (k and k + 1, k even) count in scale[b] with their sum, so that codes of two
+// add up to at most 128 (codegen/llvm/micro/PairBlocks.cpp).
 // A block whose scale would be below 2^-126 becomes zeros with scale 0.
 //   quantize            v[k] = x[k]
 //   rms_norm_quantize   v[k] = g[k] * x[k] / sqrt(mean of x^2 + eps), with the
@@ -30,13 +32,13 @@ namespace {
 
 struct Row {
   int width, block, blocks, vector;
-  bool raised;
+  bool raised, limited;
 
   explicit Row(const Params &params)
       : width(params.size("width")),
         block(params.size("group", activationBlock)), blocks(width / block),
         vector(params.integer("vector", activationBlock, 4, activationBlock)),
-        raised(params.flag("raised")) {
+        raised(params.flag("raised")), limited(params.flag("limited")) {
     if (activationBlock % vector)
       params.fail("parameter 'vector' must divide 32");
     if (block % activationBlock)
@@ -52,15 +54,21 @@ struct Blocks {
   Func q, scale;
 };
 
-Blocks quantizeBlocks(int size, int count, int vector, bool raised,
-                      const std::function<Expr(Expr, Expr)> &value) {
+Blocks quantizeBlocks(int size, int count, int vector,
+                      const std::function<Expr(Expr, Expr)> &value,
+                      bool raised = false, bool limited = false) {
   Var i("i"), b("b");
   Func q("q"), scale("scale"), largest("largest"), inverse("inverse");
   // Magnitudes order like their bits, and integers reduce in a few shuffles.
   RDom all(0, size, "all");
+  auto addSize = [&](Expr x) {
+    largest(b) = max(largest(b), reinterpret<int32_t>(x) & 0x7fffffff);
+  };
   largest(b) = 0;
-  largest(b) =
-      max(largest(b), reinterpret<int32_t>(value(all, b)) & 0x7fffffff);
+  addSize(value(all, b));
+  RDom pairs(0, size / 2, "pairs");
+  if (limited)
+    addSize(strict_float(value(2 * pairs, b) + value(2 * pairs + 1, b)));
   Expr unit = strict_float(reinterpret<float>(largest(b)) / 127.0f);
   scale(b) = select(unit >= 0x1p-126f, unit, 0.0f);
   inverse(b) = select(scale(b) > 0.0f,
@@ -74,15 +82,18 @@ Blocks quantizeBlocks(int size, int count, int vector, bool raised,
 
   scale.compute_root();
   largest.compute_at(scale, b).store_in(MemoryType::Stack);
-  const int lanes = dividingLanes(size, vector);
-  if (lanes > 1) {
+  auto inVectors = [&](int stage, const RDom &values, int lanes) {
     RVar outer("outer"), inner("inner");
-    largest.update()
-        .split(all, outer, inner, lanes)
-        .reorder(inner, outer, b)
-        .atomic()
-        .vectorize(inner);
-  }
+    if (lanes > 1)
+      largest.update(stage)
+          .split(values, outer, inner, lanes)
+          .reorder(inner, outer, b)
+          .atomic()
+          .vectorize(inner);
+  };
+  inVectors(0, all, dividingLanes(size, vector));
+  if (limited)
+    inVectors(1, pairs, dividingLanes(size / 2, vector / 2));
   q.compute_root().bound(b, 0, count);
   vectorizeLoop(q, i, size, vector);
   inverse.compute_at(q, b).store_in(MemoryType::Stack);
@@ -92,9 +103,10 @@ Blocks quantizeBlocks(int size, int count, int vector, bool raised,
 // Outputs q, scale and sum of the row `value(k)`.
 std::vector<Func> quantizeRow(const Row &row,
                               const std::function<Expr(Expr)> &value) {
-  auto [q, scale] =
-      quantizeBlocks(row.block, row.blocks, row.vector, row.raised,
-                     [&](Expr i, Expr b) { return value(b * row.block + i); });
+  auto [q, scale] = quantizeBlocks(
+      row.block, row.blocks, row.vector,
+      [&](Expr i, Expr b) { return value(b * row.block + i); }, row.raised,
+      row.limited);
   Var b("b");
   Func sum("sum"), total("total");
   RDom i(0, row.block, "i");
@@ -149,7 +161,7 @@ Pipeline buildQuantizeHeads(const Params &params, const Machine &) {
   if (headStride % 4)
     params.fail("parameter 'q_head_stride' must be a multiple of 4");
   ImageParam x = input("x", Float(32), {{dim, 1}, {heads, dim}});
-  auto [q, scale] = quantizeBlocks(dim, heads, activationBlock, false,
+  auto [q, scale] = quantizeBlocks(dim, heads, activationBlock,
                                    [&](Expr i, Expr h) { return x(i, h); });
   pinOutput(q, {{dim, elemStride}, {heads, headStride}});
   pinOutput(scale, {{heads, headStride / 4}});

@@ -52,8 +52,6 @@ LinearQShape::LinearQShape(const Params &params,
                     "that divides the {} columns",
                     group, layout.k));
   pairs = params.flag("pairs");
-  if (pairs && !group)
-    params.fail("parameter 'pairs' wants a 'group'");
   if (swiglu && layout.rows % 2)
     params.fail("parameter 'rows' is odd, expected gate and up rows in pairs");
   if (swiglu && residual)

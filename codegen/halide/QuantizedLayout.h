@@ -50,6 +50,9 @@ struct QuantizedLayout {
   int blockBytes() const {
     return codesStart() + rows * block * (isQ8() ? 8 : isQ6() ? 6 : 4) / 8;
   }
+  /// Bytes of 32 columns' low codes and of their high bits (q6).
+  int64_t lowBytes() const { return int64_t(rows) * (isQ8() ? 32 : 16); }
+  int64_t topBytes() const { return int64_t(rows) * 8; }
   int panelBytes() const { return kTotal / block * blockBytes(); }
 };
 
@@ -66,7 +69,8 @@ struct LinearQShape {
   bool outer;   // x in sixteens of tokens (codegen/llvm/micro/Sixteens.cpp)
   int group;    // columns that share a scale, of x and of rewritten weights
                 // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
-  bool pairs;   // the same by sums of 16 bits, codes of x raised by 128
+  bool pairs;   // products added up in 16 bits; with a group codes of x are
+                // raised by 128 (codegen/llvm/micro/PairTile.cpp, PairBlocks.cpp)
   int prefetch; // bytes ahead; 0: none
   int lanes;    // rows of a vector where VNNI multiplies
                 // (codegen/llvm/micro/DotTile.cpp); 0: the target's own way

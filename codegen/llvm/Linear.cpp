@@ -7,37 +7,49 @@
 // have the same order, and the same bits, alone and among others; but for steps
 // of at least wide_from tokens, if there is a group: a panel is then rewritten
 // to one scale for `group` columns and multiplied by rows of such scales, a
-// slice of wide_columns at a time (codegen/llvm/micro/WidePanel.cpp).
+// slice of wide_columns at a time (codegen/llvm/micro/WidePanel.cpp). In steps
+// of pairs_from tokens and more panels are unpacked in the same way, with the
+// blocks' own scales (PairPanel.cpp).
 #include "codegen/llvm/LinearCall.h"
 
 using namespace mlir;
 
 namespace lfmc {
 
-/// Rewrites a panel, slice by slice, and calls tile(first token, tokens, first
-/// column, columns, rewritten slice) for all tokens.
-static void
-rewritten(MacroBuilder &m, const LinearCall &call, const DeclParams &params,
-          Value panel, Value n,
-          function_ref<void(Value, int64_t, int64_t, int64_t, Value)> tile) {
-  const int64_t k = call.k, most = params["wide_columns"];
-  const int64_t tokens = params["wide_tokens"];
-  SmallVector<int64_t> sizes = {tokens};
-  // Of pairs, three tokens fill the registers.
-  const int64_t more[] = {call.pairs ? 6 : 8, call.pairs ? 3 : 4, 2, 1};
+/// Sizes of tiles of rewritten weights: `most`, then those of `more` that are
+/// fewer, two tokens and one.
+static SmallVector<int64_t> wideSizes(int64_t most,
+                                      std::initializer_list<int64_t> more) {
+  SmallVector<int64_t> sizes = {most};
   for (int64_t size : more)
-    if (size < tokens)
+    if (size < most)
       sizes.push_back(size);
-  const int64_t columnBytes = call.panelBytes() / k;
-  Value wide = m.stack(call.wideBytes(most));
+  for (int64_t size : {2, 1})
+    if (size < most)
+      sizes.push_back(size);
+  return sizes;
+}
+
+/// Rewrites a panel for x that is `grouped` or not, slice by slice, and calls
+/// tile(first token, tokens, first column, columns, rewritten slice) for all
+/// tokens, `sizes` at a time.
+static void
+rewritten(MacroBuilder &m, const LinearCall &call, int64_t most, bool grouped,
+          ArrayRef<int64_t> sizes, Value panel, Value n,
+          function_ref<void(Value, int64_t, int64_t, int64_t, Value)> tile) {
+  const int64_t k = call.k, tokens = sizes.front();
+  auto bytesOf = [&](int64_t columns) {
+    return call.panelBytes() * columns / k;
+  };
+  Value wide = m.stack(call.wideBytes(most, grouped));
   for (int64_t k0 = 0; k0 < k; k0 += most) {
     const int64_t count = std::min(most, k - k0), rest = k - k0 - count;
-    call.widen(m, panel, k0, count, wide);
+    call.widen(m, panel, k0, count, wide, grouped);
     // What is rewritten next, maybe of the next panel, is asked for a little
     // with every tile: all at once would have to wait for the memory.
-    const int64_t bytes = columnBytes * std::min(most, rest ? rest : k);
+    const int64_t bytes = bytesOf(std::min(most, rest ? rest : k));
     const int64_t piece = std::min(bytes, int64_t(768));
-    Value next = m.at(panel, columnBytes * (k0 + count));
+    Value next = m.at(panel, bytesOf(k0 + count));
     m.tiles(n, sizes, [&](Value t, int64_t size) {
       if (size == tokens)
         m.prefetch(m.at(next, m.min(m.mul(m.div(t, tokens), piece),
@@ -125,21 +137,41 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
       panels(begin, m.min(m.sub(args.n, begin), m.i64(step)), grouped);
     });
   };
-  if (!call.group)
-    return asStored(false);
-  const int64_t from = params["wide_from"];
-  m.ifThen(m.less(args.n, m.i64(from)), [&] { asStored(false); });
-  m.ifThen(m.less(m.i64(from - 1), args.n), [&] {
-    if (call.quads) // the microkernel rewrites
-      return asStored(true);
+  auto wide = [&](bool grouped, ArrayRef<int64_t> sizes) {
     m.loop(first, last, 1, [&](Value p) {
       rewritten(
-          m, call, params, m.at(w, p, call.panelBytes()), args.n,
+          m, call, params["wide_columns"], grouped, sizes,
+          m.at(w, p, call.panelBytes()), args.n,
           [&](Value t, int64_t size, int64_t k0, int64_t count, Value wide) {
-            tile(p, 1, t, size, k0, count, true, wide);
+            tile(p, 1, t, size, k0, count, grouped, wide);
           });
     });
-  });
+  };
+  // Steps of [from, to) tokens; 0: from the least, to the longest.
+  auto steps = [&](int64_t from, int64_t to, function_ref<void()> body) {
+    if (from && to && from >= to)
+      return;
+    auto below = [&] {
+      to ? m.ifThen(m.less(args.n, m.i64(to)), body) : body();
+    };
+    from ? m.ifThen(m.less(m.i64(from - 1), args.n), below) : below();
+  };
+  const int64_t pairsFrom = params["pairs_from"];
+  const int64_t groupFrom = call.group ? params["wide_from"] : 0;
+  steps(0, pairsFrom ? pairsFrom : groupFrom, [&] { asStored(false); });
+  if (pairsFrom)
+    steps(pairsFrom, groupFrom, [&] {
+      wide(false, wideSizes(params["pair_tokens"], {params["pair_tile"]}));
+    });
+  if (groupFrom)
+    steps(groupFrom, 0, [&] {
+      if (call.quads) // the microkernel rewrites
+        asStored(true);
+      else if (call.pairs) // three tokens fill the registers
+        wide(true, wideSizes(params["wide_tokens"], {6, 3}));
+      else
+        wide(true, wideSizes(params["wide_tokens"], {8, 4}));
+    });
 }
 
 } // namespace lfmc

@@ -76,7 +76,7 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
   if (o.column)
     first = m.add(first, o.column);
   SmallVector<Value> buffers;
-  const bool grouped = o.wide || o.grouped;
+  const bool grouped = o.grouped;
   const int64_t shared = grouped ? group : 32;
   for (const Part &part : parts(m, o.x, width, first, o.count, shared))
     buffers.push_back(part.address);
@@ -86,7 +86,7 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
     micro.ints["pairs"] = 1;
   if (int64_t chosen = grouped ? wideLanes : lanes)
     micro.ints["lanes"] = chosen;
-  buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() / k * o.k0));
+  buffers.push_back(o.wide ? o.wide : m.at(o.w, panelBytes() * o.k0 / k));
   if (o.bias) {
     micro.ints["bias"] = 1;
     buffers.push_back(o.bias);
@@ -101,24 +101,28 @@ void LinearCall::emit(MacroBuilder &m, const Operands &o) const {
 }
 
 void LinearCall::widen(MacroBuilder &m, Value w, int64_t k0, int64_t count,
-                       Value to) const {
+                       Value to, bool grouped) const {
   halide::MicroKernel micro{"wide_panel",
                             {{"wtype", wtype},
                              {"rows", rows},
                              {"block", block},
                              {"depth", depth},
-                             {"k", count},
-                             {"group", group}},
+                             {"k", count}},
                             {}};
+  if (grouped)
+    micro.ints["group"] = group;
   if (wideLanes)
     micro.ints["lanes"] = wideLanes;
   if (pairs)
     micro.ints["pairs"] = 1;
-  m.call(micro, {m.at(w, panelBytes() / k * k0), to});
+  m.call(micro, {m.at(w, panelBytes() * k0 / k), to});
 }
 
-int64_t LinearCall::wideBytes(int64_t count) const {
-  return count / group * widePanelBytes(rows, group, pairs);
+int64_t LinearCall::wideBytes(int64_t count, bool grouped) const {
+  if (grouped)
+    return count / group * widePanelBytes(rows, group, pairs);
+  const bool minimum = wtype == int64_t(lfm2::StoredKind::Q4M);
+  return count / 32 * pairBlockBytes(rows, minimum);
 }
 
 SmallVector<int64_t> tileSizes(int64_t most) {

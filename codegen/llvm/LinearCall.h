@@ -71,16 +71,17 @@ public:
     int64_t width = 0;
     mlir::Value column;
     mlir::Value wide;     ///< columns [k0, k0 + count) of w, rewritten, or null
+                          ///< (of x that is not grouped: in pairs, unpacked)
     bool grouped = false; ///< x has scales of `group` columns
     bool outer = false;   ///< x lies in sixteens
   };
   void emit(MacroBuilder &m, const Operands &operands) const;
 
   /// Rewrites columns [k0, k0 + count) of the panel `w` to `to`, of
-  /// wideBytes(count).
+  /// wideBytes(count, grouped), for x that is `grouped` or not.
   void widen(MacroBuilder &m, mlir::Value w, int64_t k0, int64_t count,
-             mlir::Value to) const;
-  int64_t wideBytes(int64_t count) const;
+             mlir::Value to, bool grouped) const;
+  int64_t wideBytes(int64_t count, bool grouped) const;
 };
 
 /// Sizes of token tiles for a kernel whose largest is `most`, largest first.

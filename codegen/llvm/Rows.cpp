@@ -82,6 +82,7 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     micro.ints["vector"] = params["vector"];
   const int64_t rowBytes = width + width / 4;
   // `shared` columns have one scale; 0: as everywhere else.
+  bool limited = false;
   auto quantize = [&](Value t, Value row, int64_t shared) {
     SmallVector<Value> buffers = {
         m.at(args.pointers[0], t, params["x_stride"] * 4)};
@@ -96,6 +97,8 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
       kernel.ints["group"] = shared;
     if (shared && params["raised"])
       kernel.ints["raised"] = 1;
+    if (limited)
+      kernel.ints["limited"] = 1;
     buffers.append({row, m.at(row, width), m.at(row, width + width / 8)});
     m.call(kernel, buffers);
   };
@@ -137,10 +140,13 @@ void buildQuantize(MacroBuilder &m, const DeclParams &params,
     return params["quads"] ? inQuads(shared) : inRows(shared);
   };
   const int64_t group = params["group"], from = params["wide_from"];
-  if (!group)
+  if (!from)
     return all(0);
   m.ifThen(m.less(args.n, m.i64(from)), [&] { all(0); });
-  m.ifThen(m.less(m.i64(from - 1), args.n), [&] { all(group); });
+  m.ifThen(m.less(m.i64(from - 1), args.n), [&] {
+    limited = params["limited"];
+    all(group);
+  });
 }
 
 static void buildBinary(MacroBuilder &m, const DeclParams &params,

@@ -30,7 +30,7 @@ public:
                            const MeasureOptions &options) const override;
 
 private:
-  Rows rows(int64_t count, int64_t shared, const std::vector<float> &gains,
+  Rows rows(int64_t count, RowForm form, const std::vector<float> &gains,
             Xoshiro256 &random) const;
   lfm_operand expected(const std::vector<uint8_t> &bytes, RowForm form,
                        int64_t distinct, int64_t tokens,
@@ -39,10 +39,10 @@ private:
   const QuantizeShape shape;
 };
 
-/// Who reads the rows says how they are wanted: q4 in groups, q8 in quads, and
-/// what is no linear as they are everywhere.
+/// Who reads the rows says how they are wanted: q4 in groups, q8 in quads or
+/// limited, and what is no linear as they are everywhere.
 std::string QuantizeSubject::module(const Target &target) const {
-  const bool linear = shape.quads || shape.group;
+  const bool linear = shape.quads || shape.group || shape.limited;
   const std::string weight = fmt::format(
       "tensor<{}x{}xf32, #lfm2.stored<{} block 32>>", 4 * target.vectorLanes,
       shape.width, shape.group ? "q4" : "q8");
@@ -69,10 +69,10 @@ std::string QuantizeSubject::module(const Target &target) const {
   return text;
 }
 
-Rows QuantizeSubject::rows(int64_t count, int64_t shared,
+Rows QuantizeSubject::rows(int64_t count, RowForm form,
                            const std::vector<float> &gains,
                            Xoshiro256 &random) const {
-  const int64_t width = shape.width;
+  const int64_t width = shape.width, shared = form.shared;
   Rows made;
   for (int64_t r = 0; r < count; ++r) {
     std::vector<int8_t> codes(width);
@@ -84,8 +84,12 @@ Rows QuantizeSubject::rows(int64_t count, int64_t shared,
       if (i % shared == 0)
         unit = std::ldexp(1.0f, -int(random() % 4) - 5);
       codes[i] = int8_t(int(random() % 255) - 127);
+      if (form.limited)
+        codes[i] /= 2;
       if (i % shared == shared / 2) // the largest of its block
         codes[i] = random() % 2 ? 127 : -127;
+      if (form.limited && i % shared == shared / 2 + 1) // beside that
+        codes[i] = 0;
       sums[i / shared] += codes[i];
       made.x.push_back(float(codes[i]) * unit / (shape.norm ? gains[i] : 1));
       squares += double(made.x.back()) * made.x.back();
@@ -151,7 +155,7 @@ std::vector<uint8_t> QuantizeSubject::job(const Kernel (&kernels)[2],
     gains.push_back(std::ldexp(1.0f, int(random() % 3) - 1));
   const RowForm form = formOf(kernels[0], tokens);
   const int64_t distinct = std::min(tokens, distinctRows * form.together);
-  Rows made = rows(distinct, form.shared, gains, random);
+  Rows made = rows(distinct, form, gains, random);
   made.bytes = arranged(made.bytes, shape.width, form);
   std::vector<float> values;
   lfm_operand records = expected(made.bytes, form, distinct, tokens, values);

@@ -101,6 +101,7 @@ Expected<QuantizeShape> QuantizeShape::parse(StringRef kernel) {
   name.number("width=", s.width)
       .flag("norm", s.norm)
       .flag("quads", s.quads)
+      .flag("limited", s.limited)
       .maybe("group=", s.group);
   name.check(s.width % std::max<int64_t>(32, s.group) == 0);
   return name.end(s, "quantize width=2048 norm");

@@ -22,7 +22,7 @@ struct ExpertShape {
 
 struct QuantizeShape {
   int64_t width = 0;
-  bool norm = false, quads = false;
+  bool norm = false, quads = false, limited = false;
   int64_t group = 0; ///< columns of a scale in steps of many tokens; 0: 32
 
   static llvm::Expected<QuantizeShape> parse(llvm::StringRef kernel);

@@ -15,11 +15,18 @@ int64_t paramOf(const Kernel &kernel, llvm::StringRef name) {
   return 0;
 }
 
+/// Tokens of a step from which rows have the form of prompts.
+static int64_t manyTokens(const Kernel &kernel) {
+  const int64_t from = paramOf(kernel, "wide_from");
+  return from ? from : paramOf(kernel, "pairs_from");
+}
+
 RowForm formOf(const Kernel &kernel, int64_t tokens) {
   RowForm form;
   if (paramOf(kernel, "quads"))
     form.together = 4;
   const int64_t group = paramOf(kernel, "group");
+  form.limited = paramOf(kernel, "limited") && tokens >= manyTokens(kernel);
   if (group && tokens >= paramOf(kernel, "wide_from")) {
     form.shared = group;
     form.raised = paramOf(kernel, "pairs") || paramOf(kernel, "raised");
@@ -59,6 +66,8 @@ TestRows makeRows(int64_t rows, int64_t width, bool quantized, RowForm form,
       scale = (1.5f + uniform(random)) / 254;
     for (int64_t i = 0; i < width; ++i) {
       codes[i] = int8_t(int(random() % 255) - 127);
+      if (form.limited)
+        codes[i] /= 2;
       sums[i / form.shared] += codes[i];
       made.values.push_back(float(codes[i]) * scales[i / form.shared]);
     }

@@ -21,6 +21,7 @@ struct RowForm {
   int64_t together = 1; ///< tokens that lie together: 4 or 16
   int64_t shared = 32;  ///< columns that share a scale; more: in weights, too
   bool raised = false;  ///< codes are more by 128
+  bool limited = false; ///< codes of two add up to at most 128
 };
 
 /// The form that `kernel` wants of `tokens` rows (codegen/llvm/micro/ArmTile.h,

@@ -21,9 +21,9 @@ void LinearQ::begin(Module &module, StringRef symbol, int64_t pointerBytes) {
   y = hosts.back();
 }
 
-Value *LinearQ::codes(Value *low, Value *top, int group, int64_t first,
-                      int64_t bytes) {
-  MicroWriter &w = *writer;
+Value *unpackCodes(MicroWriter &w, const halide::QuantizedLayout &layout,
+                   Value *low, Value *top, int group, int64_t first,
+                   int64_t bytes) {
   IRBuilder<> &b = w.b;
   Type *type = w.vector(b.getInt8Ty(), bytes);
   const int64_t step = int64_t(layout.rows) * 4;

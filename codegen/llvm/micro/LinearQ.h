@@ -11,6 +11,13 @@
 
 namespace lfmc {
 
+/// `bytes` codes, not less their offset, of columns [4 group, 4 group + 4) of
+/// an activation block, from byte `first` on: [row][4 columns], q8 as stored.
+/// `low` points to the block's first codes, `top` to its high bits (q6).
+llvm::Value *unpackCodes(MicroWriter &w, const halide::QuantizedLayout &layout,
+                         llvm::Value *low, llvm::Value *top, int group,
+                         int64_t first, int64_t bytes);
+
 class LinearQ {
 public:
   /// Throws halide::ParameterError.
@@ -23,16 +30,14 @@ public:
   int blocks() const { return layout.k / halide::activationBlock; }
   int perBlock() const { return layout.block / halide::activationBlock; }
 
-  /// `bytes` codes, not less their offset, of columns [4 group, 4 group + 4) of
-  /// an activation block, from byte `first` on: [row][4 columns], q8 as stored.
-  /// `low` points to the block's first codes, `top` to its high bits (q6).
+  /// unpackCodes() of these.
   llvm::Value *codes(llvm::Value *low, llvm::Value *top, int group,
-                     int64_t first, int64_t bytes);
-  /// Bytes of an activation block's low codes and of its high bits.
-  int64_t lowBytes() const {
-    return int64_t(layout.rows) * 32 / (layout.isQ8() ? 1 : 2);
+                     int64_t first, int64_t bytes) {
+    return unpackCodes(*writer, layout, low, top, group, first, bytes);
   }
-  int64_t topBytes() const { return int64_t(layout.rows) * 8; }
+  /// Bytes of an activation block's low codes and of its high bits.
+  int64_t lowBytes() const { return layout.lowBytes(); }
+  int64_t topBytes() const { return layout.topBytes(); }
 
   /// Scales of `count` rows in f32; `pointer` to their f16.
   llvm::Value *halves(llvm::Value *pointer, int64_t count);
@@ -75,11 +80,16 @@ void checkWide(const halide::Params &params,
                const halide::QuantizedLayout &layout, int64_t group);
 /// linear_q with "group": many tokens on panels of wide_panel's.
 void buildWideTile(LinearQ &kernel, int64_t lanes);
-/// The same with "pairs", lanes 8 or 16.
+/// The same with "pairs", lanes 8 or 16; and without "group".
 void buildPairTile(LinearQ &kernel, int64_t lanes);
+void buildPairBlocks(LinearQ &kernel, int64_t lanes);
 /// Bytes of a group of columns in such a panel, with or without "pairs".
 inline int64_t widePanelBytes(int64_t rows, int64_t group, bool pairs) {
   return rows * (pairs ? group + group / 8 + 8 : group + 4);
+}
+/// And of 32 columns, with "pairs" and no "group".
+inline int64_t pairBlockBytes(int64_t rows, bool minimum) {
+  return rows * (minimum ? 40 : 36);
 }
 /// wide_panel(w, panel), parameters wtype, block, rows, depth, k, group,
 /// lanes; the second with "pairs". Throws halide::ParameterError.

@@ -71,9 +71,13 @@ MicroBackend microBackend(const MicroKernel &kernel, const Target &target) {
                : MicroBackend::Halide;
   if (parameter(kernel, "group", 0) && fours)
     return MicroBackend::ArmWide;
-  const int64_t lanes = parameter(kernel, "pairs", 0)
-                            ? pairLanes(target)
-                            : dotLanes(kernel, target);
+  if (parameter(kernel, "pairs", 0)) {
+    const int64_t lanes = pairLanes(target);
+    return !lanes || rows <= 0 || tileRows % lanes ? MicroBackend::Halide
+           : parameter(kernel, "group", 0)         ? MicroBackend::PairTile
+                                                   : MicroBackend::PairBlocks;
+  }
+  const int64_t lanes = dotLanes(kernel, target);
   const bool vectors = rows > 0 && lanes && tileRows % lanes == 0;
   if (parameter(kernel, "group", 0))
     return vectors ? MicroBackend::Wide : MicroBackend::Halide;
@@ -157,12 +161,13 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
     } else if (backend == MicroBackend::ArmOuter) {
       checkWide(params, linear.layout, linear.shape.group);
       buildArmOuter(linear);
-    } else if (backend == MicroBackend::Wide) {
+    } else if (backend == MicroBackend::PairTile) {
       checkWide(params, linear.layout, linear.shape.group);
-      if (linear.shape.pairs)
-        buildPairTile(linear, pairLanes(target));
-      else
-        buildWideTile(linear, lanes);
+      buildPairTile(linear, pairLanes(target));
+    } else if (backend == MicroBackend::PairBlocks) {
+      buildPairBlocks(linear, pairLanes(target));
+    } else if (backend == MicroBackend::Wide) {
+      buildWideTile(linear, lanes);
     } else if (backend == MicroBackend::Hvx)
       buildHvxTile(linear, floats);
     else

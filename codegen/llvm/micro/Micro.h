@@ -8,7 +8,8 @@
 //   x86-64-v3-vnni  linear_q in whole vectors of 8 rows   DotTile.cpp
 //   x86, VNNI       linear_q of rewritten weights, and what rewrites them
 //                                                WideTile.cpp, WidePanel.cpp
-//   x86, AVX2       the same without VNNI        WideTile.cpp, PairPanel.cpp
+//   x86, AVX2       the same without VNNI, and linear_q of unpacked weights
+//                                PairTile.cpp, PairBlocks.cpp, PairPanel.cpp
 //   x86-64-amx      linear_q, panels of 16 rows, 8 or 16 tokens or more in
 //                   sixteens                              MatrixTile.cpp
 //   hexagon-*       linear_q, panels of 32 or 64 rows     HvxTile.cpp,
@@ -37,6 +38,8 @@ enum class MicroBackend {
   Halide,
   Dot,
   Wide,
+  PairTile,
+  PairBlocks,
   WidePanel,
   PairPanel,
   Matrix,

@@ -9,6 +9,9 @@
 // Activations come raised by 128. What that adds to a row's sum, 128 times the
 // sum of its codes times factors, is subtracted from where the sum starts; it
 // may wrap around, as the sum may on its way.
+//
+// Without a "group" blocks keep their scales, and codes of every format become
+// unsigned bytes (PairBlocks.cpp).
 #include "codegen/llvm/micro/LinearQ.h"
 
 #include "llvm/IR/IntrinsicsX86.h"
@@ -138,22 +141,57 @@ void PairPanel::build() {
   });
 }
 
+/// Blocks of 32 columns, which keep their scales.
+void buildBlocks(MicroWriter &w, const halide::QuantizedLayout &layout,
+                 int64_t lanes) {
+  IRBuilder<> &b = w.b;
+  const int64_t rows = layout.rows, perBlock = layout.block / activationBlock;
+  Type *halves = w.vector(b.getHalfTy(), lanes);
+  Type *floats = w.vector(w.f32(), lanes);
+  w.loop(layout.k / layout.block, [&](Value *block) {
+    Value *from = w.at(w.hosts()[0], block, layout.blockBytes());
+    w.loop(perBlock, [&](Value *part) {
+      Value *index = b.CreateAdd(b.CreateMul(block, w.index(perBlock)), part);
+      Value *to =
+          w.at(w.hosts()[1], index, pairBlockBytes(rows, layout.hasMinimum()));
+      Value *low =
+          w.at(w.at(from, layout.codesStart()), part, layout.lowBytes());
+      Value *top = w.at(w.at(from, layout.topStart()), part, layout.topBytes());
+      for (int64_t row = 0; row < rows; row += lanes) {
+        for (int step = 0; step < activationBlock / 4; ++step) {
+          Value *codes =
+              unpackCodes(w, layout, low, top, step, row * 4, lanes * 4);
+          if (layout.isQ8())
+            codes = b.CreateXor(codes, w.all(codes->getType(), -128));
+          w.store(codes, w.at(to, (step * rows + row) * 4));
+        }
+        for (int64_t kind = 0; kind <= int64_t(layout.hasMinimum()); ++kind) {
+          Value *values = w.load(halves, w.at(from, (kind * rows + row) * 2));
+          w.store(b.CreateFPExt(values, floats),
+                  w.at(to, rows * (activationBlock + kind * 4) + row * 4));
+        }
+      }
+    });
+  });
+}
+
 } // namespace
 
 void buildPairPanel(Module &module, StringRef symbol,
                     const halide::Params &params, int64_t lanes) {
   const halide::QuantizedLayout layout(params, "k", false);
-  const int group = params.size("group");
-  if (!params.flag("pairs") || !lanes)
-    params.fail("wants \"pairs\" on x86 with AVX2, or VNNI");
+  const int group = params.integer("group", 0, 0, mostColumns);
+  if (!params.flag("pairs") || !lanes || layout.rows % lanes)
+    params.fail("parameter 'pairs' wants x86 with AVX2 and whole vectors of "
+                "rows");
   params.checkAllRead();
-  checkWide(params, layout, group);
-  if (group > mostColumns)
-    params.fail("parameter 'group' is more than the 256 columns of 'pairs'");
-  if (layout.rows % lanes)
-    params.fail("parameter 'rows' wants whole vectors");
+  if (group)
+    checkWide(params, layout, group);
   MicroWriter writer(module, symbol, 2);
-  PairPanel(writer, layout, group, lanes).build();
+  if (group)
+    PairPanel(writer, layout, group, lanes).build();
+  else
+    buildBlocks(writer, layout, lanes);
   writer.finish();
 }
 

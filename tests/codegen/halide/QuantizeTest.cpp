@@ -23,12 +23,16 @@ struct Row {
   }
 };
 
-void compare(const Row &row, const float *x, int size = 32) {
+void compare(const Row &row, const float *x, int size = 32, bool raised = false,
+             bool limited = false) {
   ASSERT_EQ(std::fegetround(), FE_TONEAREST);
   for (int b = 0; b < row.width / size; ++b) {
     float largest = 0;
     for (int i = 0; i < size; ++i)
       largest = std::max(largest, std::fabs(x[b * size + i]));
+    for (int i = 0; limited && i < size; i += 2)
+      largest =
+          std::max(largest, std::fabs(x[b * size + i] + x[b * size + i + 1]));
     float scale = largest / 127.0f;
     if (scale < std::numeric_limits<float>::min())
       scale = 0;
@@ -37,17 +41,26 @@ void compare(const Row &row, const float *x, int size = 32) {
     int total = 0;
     for (int i = b * size; i < (b + 1) * size; ++i) {
       float scaled = x[i] * inverse;
-      ASSERT_EQ(row.q()[i], int(std::nearbyint(scaled))) << "element " << i;
-      total += row.q()[i];
+      const int code = int8_t(row.q()[i] ^ (raised ? -128 : 0));
+      ASSERT_EQ(code, int(std::nearbyint(scaled))) << "element " << i;
+      total += code;
+      if (limited && i % 2 && scale > 0) {
+        ASSERT_LE(std::abs(code + row.q()[i - 1]), 128);
+      }
     }
     ASSERT_EQ(row.sum()[b], total) << "block " << b;
   }
 }
 
 Case quantizeCase(int width, std::function<float(int, Random &)> value,
-                  int group = 32, int vector = 32) {
+                  int group = 32, int vector = 32, bool raised = false,
+                  bool limited = false) {
   return {MicroKernel{"quantize",
-                      {{"width", width}, {"group", group}, {"vector", vector}},
+                      {{"width", width},
+                       {"group", group},
+                       {"vector", vector},
+                       {"raised", raised},
+                       {"limited", limited}},
                       {}},
           [=](const Kernel &kernel) {
             Random random(width);
@@ -56,7 +69,7 @@ Case quantizeCase(int width, std::function<float(int, Random &)> value,
               x[i] = value(i, random);
             Row row(width);
             kernel({x.data(), row.q(), row.scale(), row.sum()});
-            compare(row, x.data(), group);
+            compare(row, x.data(), group, raised, limited);
           }};
 }
 
@@ -132,6 +145,23 @@ TEST_P(QuantizeTest, Groups) {
       cases.push_back(quantizeCase(
           width, [](int i, Random &random) { return random() * float(i + 1); },
           group));
+  run(cases);
+}
+
+TEST_P(QuantizeTest, RaisedAndLimited) {
+  std::vector<Case> cases;
+  for (int group : {32, 256})
+    cases.push_back(quantizeCase(
+        512, [](int, Random &random) { return random(); }, group, 32, true));
+  for (int vector : {8, 32}) {
+    cases.push_back(quantizeCase(
+        160, [](int, Random &random) { return random(); }, 32, vector, false,
+        true));
+    // Both of two are the largest.
+    cases.push_back(quantizeCase(
+        64, [](int i, Random &) { return i / 2 % 3 ? 0.3f : -2.5f; }, 32,
+        vector, false, true));
+  }
   run(cases);
 }
 
