@@ -416,12 +416,12 @@ class HexagonTest(unittest.TestCase):
 
     def check_products(self, package, version):
         """vrmpy a packet over all loops of a tile, with all that a block takes.
-        64: four tokens and 64 rows, 32: two tokens, 16: one, of 17 or 18
+        64: four tokens and 64 rows, 32: two tokens, 16: one, of 17 to 19
         packets."""
         self.assertEqual(bound.version(package), version)
         rows = bound.by_products(bound.product_loops(
             self.disassemble(package, version)))
-        for products, least in (64, 1.0), (32, 1.0), (16, 16 / 18):
+        for products, least in (64, 1.0), (32, 1.0), (16, 0.88):
             self.assertIn(products, rows)
             print(version, products, rows[products])
             self.assertGreaterEqual(rows[products][3], least)
