@@ -39,7 +39,7 @@ private:
     int64_t number;
     int64_t scalesAt, lowAt, topAt;
     double multiplied; ///< when its last product is written
-    Values low, top, scales, products, x;
+    Values low, top, scales, products, x, sums;
     SmallVector<Codes> codes;
     SmallVector<Value *, 4> scale, minimum;
   };
@@ -222,28 +222,32 @@ void ArmDot::scale(Schedule &schedule, Block &block, Values &sums, double end) {
                    product = exactly("fmul $0.4s, $1.4s, $2" + lane, floats(),
                                      {product, all[t].scale});
                  });
-    schedule.add(
-        end + order.add + late + order.addStep * double(n),
-        [this, &product, &sums, &block, t, v, n, lane] {
-          Value *memory = inRegisters ? nullptr : w.at(sumMemory, n * 16);
-          Value *sum = inRegisters ? sums[n] : w.load(floats(), memory);
-          auto add = [&](Value *term) {
-            sum = exactly("fadd $0.4s, $1.4s, $2.4s", floats(), {sum, term});
-          };
-          if (layout.hasMinimum()) {
-            add(exactly("fmul $0.4s, $1.4s, $2.4s", floats(),
-                        {product, block.scale[v]}));
-            add(exactly("fmul $0.4s, $1.4s, $2" + lane, floats(),
-                        {block.minimum[v], all[t].sum}));
-          } else {
-            sum = exactly("fmla $0.4s, $2.4s, $3.4s", floats(),
-                          {sum, product, block.scale[v]}, true);
-          }
-          if (inRegisters)
-            sums[n] = sum;
-          else
-            w.store(sum, memory);
-        });
+    const double add = end + order.add + late;
+    const double added = add + order.addStep * double(n);
+    if (!inRegisters)
+      schedule.add(add - order.fetch + order.fetchStep * double(n),
+                   [this, &block, n] {
+                     block.sums[n] = w.load(floats(), w.at(sumMemory, n * 16));
+                   });
+    schedule.add(added, [this, &product, &sums, &block, t, v, n, lane] {
+      Value *&sum = inRegisters ? sums[n] : block.sums[n];
+      auto add = [&](Value *term) {
+        sum = exactly("fadd $0.4s, $1.4s, $2.4s", floats(), {sum, term});
+      };
+      if (layout.hasMinimum()) {
+        add(exactly("fmul $0.4s, $1.4s, $2.4s", floats(),
+                    {product, block.scale[v]}));
+        add(exactly("fmul $0.4s, $1.4s, $2" + lane, floats(),
+                    {block.minimum[v], all[t].sum}));
+      } else {
+        sum = exactly("fmla $0.4s, $2.4s, $3.4s", floats(),
+                      {sum, product, block.scale[v]}, true);
+      }
+    });
+    if (!inRegisters)
+      schedule.add(added + order.keep, [this, &block, n] {
+        w.store(block.sums[n], w.at(sumMemory, n * 16));
+      });
   }
 }
 
@@ -274,6 +278,7 @@ void ArmDot::group(Values &sums, Value *panel, Value *index, int64_t count) {
     block.topAt =
         single ? 0 : block.scalesAt + layout.topStart() + in * q.topBytes();
     block.products.resize(tokens * vectors);
+    block.sums.resize(tokens * vectors);
     block.x.resize(tokens * 2);
     block.codes.resize(8 / together() * vectors);
     for (int64_t n = 0; n < tokens * vectors; ++n)

@@ -115,28 +115,37 @@ private:
   SmallVector<AllocaInst *> sums, pending, pendingParts, pendingFactors;
   /// Of tokens: exponents of the largest xs, biased, and what makes xs X.
   SmallVector<AllocaInst *> xsTops, units;
-  /// Of rows, in place of an f16's exponent: the largest plus the headroom, and
-  /// the least that counts.
-  AllocaInst *rowTop, *rowLeast;
+  /// Of rows, exponents of an f16: the largest plus the headroom, and the least
+  /// that counts; the first less one in its place in an f16.
+  AllocaInst *rowTop, *rowLeast, *rowUnit;
   Value *factor = nullptr; ///< of the token to which pending sums belong
 };
 
 /// Of each vector of rows: mantissas in the upper half of words, how far sums
 /// are shifted to the right in the lower.
 Values HvxTile::parts(Value *scales) {
-  // Below the least exponent mantissas are wrong, and all shifted out.
-  Value *exponent = b.CreateBinaryIntrinsic(
-      Intrinsic::umax, exponents(scales), load(halves, rowLeast, vectorBytes));
   Value *size =
       layout.raised ? scales : b.CreateAnd(scales, half(0x7fff), "size");
-  Value *mantissa = b.CreateAdd(b.CreateSub(size, exponent), half(0x400));
+  auto ofRows = [&](AllocaInst *values) {
+    return load(halves, values, vectorBytes);
+  };
+  // Below the least exponent mantissas are wrong, and all shifted out. (LLVM
+  // would split umax, as a bound of the least is known, and repeat it here.)
+  Value *exponent = b.CreateBitCast(
+      w.intrinsic(Intrinsic::hexagon_V6_vmaxuh_128B,
+                  {b.CreateLShr(size, half(10)), ofRows(rowLeast)}),
+      halves);
+  Value *below = b.CreateSub(ofRows(rowTop), exponent, "below");
+  // size - ((exponent - 1) << 10)
+  Value *mantissa = b.CreateBitCast(
+      w.intrinsic(Intrinsic::hexagon_V6_vaslh_acc_128B,
+                  {b.CreateSub(size, ofRows(rowUnit)), below, b.getInt32(10)}),
+      halves);
   mantissa = b.CreateShl(mantissa, half(room), "mantissa");
   if (!layout.raised) {
     Value *sign = b.CreateAShr(scales, half(15));
     mantissa = b.CreateSub(b.CreateXor(mantissa, sign), sign);
   }
-  Value *below = b.CreateSub(load(halves, rowTop, vectorBytes), exponent);
-  below = b.CreateLShr(below, half(10), "below");
   Value *both = zip(mantissa, below);
   Values result;
   for (int64_t v = 0; v < vectors; ++v)
@@ -276,9 +285,11 @@ void HvxTile::findLargest(Value *first) {
   Value *exponent = b.CreateLoad(halves, rowTop);
   Value *lower = b.CreateBinaryIntrinsic(Intrinsic::usub_sat, exponent,
                                          half((31 - headroom) << 10));
-  b.CreateStore(b.CreateBinaryIntrinsic(Intrinsic::umax, lower, half(0x400)),
-                rowLeast);
-  b.CreateStore(b.CreateAdd(exponent, half(headroom << 10)), rowTop);
+  lower = b.CreateBinaryIntrinsic(Intrinsic::umax, lower, half(0x400));
+  b.CreateStore(b.CreateLShr(lower, half(10)), rowLeast);
+  b.CreateStore(b.CreateAdd(exponent, half((headroom - 1) * 0x400)), rowUnit);
+  exponent = b.CreateLShr(exponent, half(10));
+  b.CreateStore(b.CreateAdd(exponent, half(headroom)), rowTop);
   for (int64_t t = 0; t < tokens; ++t) {
     // 2^30 for xs in [2^E, 2^(E + 1)).
     Value *biased =
@@ -304,6 +315,7 @@ void HvxTile::build() {
   xsTops = locals(tokens, b.getInt32Ty());
   units = locals(tokens, b.getFloatTy());
   rowTop = w.local(halves), rowLeast = w.local(halves);
+  rowUnit = w.local(halves);
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
     findLargest(first);
@@ -351,8 +363,7 @@ Value *HvxTile::toFloat(Value *sum, Value *exponent) {
 /// Writes y of a token.
 void HvxTile::finish(Value *panel, int64_t token) {
   Value *zero = half(0);
-  Value *largest = b.CreateLShr(load(halves, rowTop, vectorBytes), half(10));
-  Value *exponents = zip(zero, largest);
+  Value *exponents = zip(zero, load(halves, rowTop, vectorBytes));
   Value *unit = splatWord(b.CreateAdd(
       b.CreateLoad(b.getInt32Ty(), xsTops[token]), b.getInt32(-151 - room)));
   finishHvxRows(
