@@ -83,6 +83,8 @@ void buildWideTile(LinearQ &kernel, int64_t lanes);
 /// The same with "pairs", lanes 8 or 16; and without "group".
 void buildPairTile(LinearQ &kernel, int64_t lanes);
 void buildPairBlocks(LinearQ &kernel, int64_t lanes);
+/// Columns of a group, with "pairs", whose sums fit 32 bits.
+inline constexpr int mostPairColumns = 256;
 /// Bytes of a group of columns in such a panel, with or without "pairs".
 inline int64_t widePanelBytes(int64_t rows, int64_t group, bool pairs) {
   return rows * (pairs ? group + group / 8 + 8 : group + 4);

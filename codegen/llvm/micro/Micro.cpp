@@ -163,6 +163,9 @@ buildMicro(const MicroKernel &kernel, const std::string &symbol,
       buildArmOuter(linear);
     } else if (backend == MicroBackend::PairTile) {
       checkWide(params, linear.layout, linear.shape.group);
+      if (linear.shape.group > mostPairColumns)
+        halide::Params(kernel).fail("parameter 'group' is more than the 256 "
+                                    "columns whose sums fit 32 bits in pairs");
       buildPairTile(linear, pairLanes(target));
     } else if (backend == MicroBackend::PairBlocks) {
       buildPairBlocks(linear, pairLanes(target));

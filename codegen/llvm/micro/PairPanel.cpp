@@ -25,7 +25,6 @@ using halide::activationBlock;
 namespace {
 
 constexpr float largestFactor = 8192;
-constexpr int64_t mostColumns = 256; // of a group, for sums to fit
 
 class PairPanel {
 public:
@@ -180,7 +179,7 @@ void buildBlocks(MicroWriter &w, const halide::QuantizedLayout &layout,
 void buildPairPanel(Module &module, StringRef symbol,
                     const halide::Params &params, int64_t lanes) {
   const halide::QuantizedLayout layout(params, "k", false);
-  const int group = params.integer("group", 0, 0, mostColumns);
+  const int group = params.integer("group", 0, 0, mostPairColumns);
   if (!params.flag("pairs") || !lanes || layout.rows % lanes)
     params.fail("parameter 'pairs' wants x86 with AVX2 and whole vectors of "
                 "rows");

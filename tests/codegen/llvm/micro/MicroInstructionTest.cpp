@@ -53,6 +53,53 @@ TEST(MicroInstructions, WideTilesMultiplyAndLittleElse) {
   }
 }
 
+// Per block of 32 columns, vector of rows and token: a product for four
+// columns, additions of 16 bits while sums fit, then what takes them to 32.
+TEST(MicroInstructions, PairsStayInRegisters) {
+  struct {
+    const char *target, *reg;
+    int rows, lanes, group, blocks[3]; // tokens together: group; q8, q6, q4
+  } machines[] = {{"x86-64-v3", "ymm", 16, 8, 3, {5, 4, 5}},
+                  {"x86-64-v4", "zmm", 32, 16, 6, {13, 12, 13}}};
+  for (const auto &machine : machines) {
+    SCOPED_TRACE(machine.target);
+    std::string text;
+    auto times = [&](const std::string &name) {
+      return count(text, name + "\t.*" + machine.reg);
+    };
+    MicroKernel tile = quantizedTile(Q4, machine.rows, 24);
+    tile.ints["k"] = 1024;
+    tile.ints["group"] = 256;
+    tile.ints["pairs"] = 1;
+    text = assemblyFor(tile, machine.target);
+    const int sums = 2 * machine.group;
+    EXPECT_EQ(times("vpmaddubsw"), 8 * sums);
+    EXPECT_EQ(times("vpaddw"), 7 * sums);
+    EXPECT_EQ(times("vpmaddwd"), sums);
+    EXPECT_EQ(times("vpaddd"), sums);
+    EXPECT_EQ(times("vcvtdq2ps"), sums);
+    struct {
+      int wtype, together, words; // additions of 16 bits
+    } formats[] = {{Q8, machine.blocks[0], 0},
+                   {Q6, machine.blocks[1], 4},
+                   {Q4, machine.blocks[2], 7},
+                   {Q4M, machine.blocks[2], 7}};
+    for (const auto &format : formats) {
+      SCOPED_TRACE(format.wtype);
+      tile = quantizedTile(format.wtype, machine.rows, 4 * format.together);
+      tile.ints["pairs"] = 1;
+      text = assemblyFor(tile, machine.target);
+      const int all = 2 * format.together;
+      EXPECT_EQ(times("vpmaddubsw"), 8 * all);
+      EXPECT_EQ(times("vpaddw"), format.words * all);
+      // With the products of the activations' sums by the offset, but q4m's.
+      EXPECT_EQ(times("vpmaddwd"),
+                (8 - format.words) * all +
+                    (format.wtype == Q4M ? 0 : format.together));
+    }
+  }
+}
+
 // What Zen 4 and older cores may want of a target with 512 bits: none of them
 // wide, not even those that end a tile.
 TEST(MicroInstructions, HalvesOfVectorsStayHalves) {
@@ -227,6 +274,18 @@ TEST(MicroErrors, OfRewrittenWeights) {
   EXPECT_EQ(message(tile, "x86-64-v3", {{"k", 512}, {"group", 256}}),
             "microkernel 'linear_q': parameter 'group' wants a target with "
             "VNNI and whole vectors of rows");
+  const std::string pairs =
+      "parameter 'pairs' wants x86 with AVX2 and whole vectors of rows";
+  EXPECT_EQ(message(tile, arm, {{"pairs", 1}}),
+            "microkernel 'linear_q': " + pairs);
+  EXPECT_EQ(message(quantizedTile(Q8, 12, 8), "x86-64-v3", {{"pairs", 1}}),
+            "microkernel 'linear_q': " + pairs);
+  EXPECT_EQ(message(panel, "x86-64-v2", {{"pairs", 1}}),
+            "microkernel 'wide_panel': " + pairs);
+  EXPECT_EQ(
+      message(tile, "x86-64-v3", {{"k", 1024}, {"group", 512}, {"pairs", 1}}),
+      "microkernel 'linear_q': parameter 'group' is more than the 256 "
+      "columns whose sums fit 32 bits in pairs");
   EXPECT_EQ(message(tile, vnni, {{"k", 512}, {"group", 48}}),
             "microkernel 'linear_q': parameter 'group' is 48, expected a "
             "multiple of 32 that divides the 512 columns");
