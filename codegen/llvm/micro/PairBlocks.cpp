@@ -11,12 +11,10 @@
 //   codes   u8 [8][rows][4]
 //   scales  f32 [rows]
 //   minima  f32 [rows] (q4m)
-#include "codegen/llvm/micro/LinearQ.h"
+#include "codegen/llvm/micro/PairKernel.h"
 
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/IntrinsicsX86.h"
-
-#include <fmt/format.h>
 
 using namespace llvm;
 
@@ -29,49 +27,27 @@ namespace {
 constexpr int64_t steps = activationBlock / 4;
 constexpr int64_t mostBlocks = 8; // whose codes stay in L1 for all tokens
 
-class PairBlocks {
+class PairBlocks : PairKernel {
 public:
   PairBlocks(LinearQ &kernel, int64_t lanes)
-      : q(kernel), w(*kernel.writer), b(w.b), lanes(lanes),
-        vectors(q.shape.tileRows / lanes), tokens(q.shape.tokens),
-        rows(q.layout.rows), summed(q.layout.isQ8()   ? 1
-                                    : q.layout.isQ6() ? 2
-                                                      : steps),
-        // Besides sums there are codes, a broadcast, a product and ones.
-        most(((lanes == 16 ? 32 : 16) - 3 -
-              vectors * (summed == steps ? 1 : summed)) /
-             vectors),
-        together(togetherOf(tokens, most)),
-        blockBytes(pairBlockBytes(rows, q.layout.hasMinimum())),
-        integers(w.vector(b.getInt32Ty(), lanes)),
-        floats(w.vector(w.f32(), lanes)) {}
+      : PairKernel(kernel, lanes), summed(q.layout.isQ8()   ? 1
+                                          : q.layout.isQ6() ? 2
+                                                            : steps),
+        loaded(vectors * (summed == steps ? 1 : summed)),
+        // Besides sums and codes there are a broadcast, a product and ones.
+        together(dividing(tokens, (registers() - 3 - loaded) / vectors)),
+        blockBytes(pairBlockBytes(rows, q.layout.hasMinimum())) {}
   void build();
 
 private:
-  static int64_t togetherOf(int64_t tokens, int64_t most) {
-    while (tokens % most)
-      --most;
-    return most;
-  }
   std::string assembly() const;
   Values products(Value *codes, Value *x);
   void block(Value *panel, Value *index, Value *first, int64_t firstRow);
-  std::string vector(int64_t number) const {
-    return fmt::format("%{}mm{}", lanes == 16 ? 'z' : 'y', number);
-  }
-  Value *sums(Value *token, int64_t row) {
-    return w.at(w.at(sumMemory, token, rows * 4), row * 4);
-  }
 
-  LinearQ &q;
-  MicroWriter &w;
-  IRBuilder<> &b;
-  const int64_t lanes, vectors, tokens, rows;
-  const int64_t summed;         ///< products in 16 bits
-  const int64_t most, together; ///< tokens whose sums are in registers
+  const int64_t summed;   ///< products in 16 bits
+  const int64_t loaded;   ///< registers of codes
+  const int64_t together; ///< tokens whose sums are in registers
   const int64_t blockBytes;
-  Type *integers, *floats;
-  Value *sumMemory;
 };
 
 /// The products of a block. Operands: the sums [token][vector], which are the
@@ -81,9 +57,9 @@ private:
 std::string PairBlocks::assembly() const {
   const int64_t outputs = together * vectors;
   const int64_t at = summed == steps ? 1 : summed;
-  const std::string x = vector(outputs + at * vectors);
-  const std::string product = vector(outputs + at * vectors + 1);
-  const std::string ones = vector(outputs + at * vectors + 2);
+  const std::string x = vector(outputs + loaded);
+  const std::string product = vector(outputs + loaded + 1);
+  const std::string ones = vector(outputs + loaded + 2);
   std::string text;
   auto line = [&](const std::string &instruction) {
     text += instruction + "\n";
@@ -144,14 +120,12 @@ std::string PairBlocks::assembly() const {
 /// Sums of codes times activations of tokens from `x`: [token][vector].
 Values PairBlocks::products(Value *codes, Value *x) {
   const int64_t outputs = together * vectors;
-  const int64_t registers =
-      outputs + vectors * (summed == steps ? 1 : summed) + 3;
   std::string constraints;
   for (int64_t i = 0; i < outputs; ++i)
-    constraints += fmt::format("=&{{{}}},", vector(i).substr(1));
+    constraints += "=&" + constraint(i) + ",";
   constraints += "r,r,";
-  for (int64_t i = outputs; i < registers; ++i)
-    constraints += fmt::format("~{{{}}},", vector(i).substr(1));
+  for (int64_t i = outputs; i < outputs + loaded + 3; ++i)
+    constraints += "~" + constraint(i) + ",";
   SmallVector<Type *> types(size_t(outputs), integers);
   Type *result =
       outputs == 1 ? integers : StructType::get(b.getContext(), types);
@@ -211,15 +185,8 @@ void PairBlocks::block(Value *panel, Value *index, Value *first,
 }
 
 void PairBlocks::build() {
-  Type *all = w.vector(w.f32(), rows);
-  sumMemory = w.stack(tokens * rows * 4);
-  if (q.res) // else waited for in the end
-    for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t line = 0; line < rows * 4; line += 64)
-        w.prefetch(w.at(q.res, t * q.shape.resStride * 4 + line));
-  w.loop(tokens,
-         [&](Value *t) { w.store(Constant::getNullValue(all), sums(t, 0)); });
-  const int64_t inPart = togetherOf(q.blocks(), mostBlocks);
+  startSums();
+  const int64_t inPart = dividing(q.blocks(), mostBlocks);
   w.loop(q.blocks() / inPart, [&](Value *part) {
     for (int64_t row = 0; row < rows; row += q.shape.tileRows)
       w.loop(tokens / together, [&](Value *number) {
@@ -231,11 +198,7 @@ void PairBlocks::build() {
         });
       });
   });
-  w.loop(tokens, [&](Value *t) {
-    q.finish(w.load(all, sums(t, 0)), w.index(0),
-             q.res ? w.at(q.res, t, q.shape.resStride * 4) : nullptr,
-             w.at(q.y, t, q.shape.yStride * 4));
-  });
+  finishSums();
 }
 
 } // namespace

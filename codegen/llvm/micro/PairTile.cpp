@@ -17,11 +17,9 @@
 // Sums of a few tokens in 16 bits and in 32 fill the registers, so that the
 // loop is written down with its registers. A group's codes pass from L1 for all
 // tokens of the call before the next group's.
-#include "codegen/llvm/micro/LinearQ.h"
+#include "codegen/llvm/micro/PairKernel.h"
 
 #include "llvm/IR/InlineAsm.h"
-
-#include <fmt/format.h>
 
 using namespace llvm;
 
@@ -31,44 +29,24 @@ using halide::activationBlock;
 
 namespace {
 
-class PairTile {
+class PairTile : PairKernel {
 public:
   PairTile(LinearQ &kernel, int64_t lanes)
-      : q(kernel), w(*kernel.writer), b(w.b), lanes(lanes),
-        vectors(q.shape.tileRows / lanes), tokens(q.shape.tokens),
-        rows(q.layout.rows), columns(q.shape.group),
-        together(togetherOf(((lanes == 16 ? 32 : 16) - 2 - vectors) /
-                            (2 * vectors))),
-        integers(w.vector(b.getInt32Ty(), lanes)),
-        floats(w.vector(w.f32(), lanes)) {}
+      : PairKernel(kernel, lanes), columns(q.shape.group),
+        // Besides two sums for each token and vector there are codes, a
+        // broadcast and its product.
+        together(
+            dividing(tokens, (registers() - 2 - vectors) / (2 * vectors))) {}
   void build();
 
 private:
-  /// Of up to `most`. Besides two sums for each token and vector there are
-  /// codes, a broadcast and its product.
-  int64_t togetherOf(int64_t most) const {
-    while (tokens % most)
-      --most;
-    return most;
-  }
   std::string assembly() const;
   Values products(Value *codes, Value *x, int64_t firstRow);
   void part(Value *codes, Value *index, Value *first, int64_t firstRow);
   void group(Value *codes, Value *index, int64_t firstRow);
-  std::string vector(int64_t number) const {
-    return fmt::format("%{}mm{}", lanes == 16 ? 'z' : 'y', number);
-  }
-  Value *sums(Value *token, int64_t row) {
-    return w.at(w.at(sumMemory, token, rows * 4), row * 4);
-  }
 
-  LinearQ &q;
-  MicroWriter &w;
-  IRBuilder<> &b;
-  const int64_t lanes, vectors, tokens, rows, columns;
+  const int64_t columns;
   const int64_t together; ///< tokens whose sums are in registers
-  Type *integers, *floats;
-  Value *sumMemory;
 };
 
 /// The loop over the blocks of a group for tokens together. Operands: the
@@ -156,14 +134,14 @@ Values PairTile::products(Value *codes, Value *x, int64_t firstRow) {
   };
   for (int64_t i = 0; i < sums; ++i)
     operand(
-        fmt::format("{{{}}}", vector(i).substr(1)),
+        constraint(i),
         w.load(integers, w.at(starts, (firstRow + i % vectors * lanes) * 4)));
   operand("r", w.at(codes, firstRow * 4));
   operand("r", x);
   operand("r", w.at(factors, firstRow * 4));
   operand("r", w.index(blocks));
   for (int64_t i = sums; i < 2 * sums + vectors + 2; ++i)
-    tied += fmt::format("~{{{}}},", vector(i).substr(1));
+    tied += "~" + constraint(i) + ",";
   auto *type = FunctionType::get(StructType::get(b.getContext(), types), types,
                                  /*isVarArg=*/false);
   Value *results =
@@ -207,24 +185,13 @@ void PairTile::group(Value *codes, Value *index, int64_t firstRow) {
 }
 
 void PairTile::build() {
-  Type *all = w.vector(w.f32(), rows);
-  sumMemory = w.stack(tokens * rows * 4);
-  if (q.res) // else waited for in the end
-    for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t line = 0; line < rows * 4; line += 64)
-        w.prefetch(w.at(q.res, t * q.shape.resStride * 4 + line));
-  w.loop(tokens,
-         [&](Value *t) { w.store(Constant::getNullValue(all), sums(t, 0)); });
+  startSums();
   w.loop(q.layout.k / columns, [&](Value *index) {
     Value *codes = w.at(q.weights, index, widePanelBytes(rows, columns, true));
     for (int64_t row = 0; row < rows; row += q.shape.tileRows)
       group(codes, index, row);
   });
-  w.loop(tokens, [&](Value *t) {
-    q.finish(w.load(all, sums(t, 0)), w.index(0),
-             q.res ? w.at(q.res, t, q.shape.resStride * 4) : nullptr,
-             w.at(q.y, t, q.shape.yStride * 4));
-  });
+  finishSums();
 }
 
 } // namespace
