@@ -88,16 +88,8 @@ std::vector<uint8_t> ExpertSubject::job(const Kernel (&kernels)[2],
   for (int index : {0, 1})
     for (int64_t slice = 0; slice < slices; ++slice) {
       auto dot = [&](int64_t row) {
-        const float *a = &x.values[slice * k];
-        const float *b = &weight.values(index)[row * k];
-        double sum = 0, size = 0;
-        for (int64_t i = 0; i < k; ++i) {
-          const double term = double(a[i]) * b[i];
-          sum += term;
-          size += std::abs(term);
-        }
-        largest = std::max(largest, size);
-        return sum;
+        return dotOf(&x.values[slice * k], &weight.values(index)[row * k], k,
+                     largest);
       };
       for (int64_t c = 0; c < give; ++c)
         products[index].push_back(shape.swiglu

@@ -53,16 +53,9 @@ DataBuilder::DataBuilder(const LinearShape &linear, int64_t tokens,
 void DataBuilder::addExpected(int index) {
   const int64_t k = linear.k;
   auto dot = [&](int64_t token, int64_t row) {
-    double sum = linear.bias ? bias[index][row] : 0, size = 0;
-    const float *a = &x.values[token * k];
-    const float *b = &weight.values(index)[row * k];
-    for (int64_t i = 0; i < k; ++i) {
-      const double term = double(a[i]) * b[i];
-      sum += term;
-      size += std::abs(term);
-    }
-    largest = std::max(largest, size);
-    return sum;
+    return dotOf(&x.values[token * k], &weight.values(index)[row * k], k,
+                 largest) +
+           (linear.bias ? bias[index][row] : 0);
   };
   for (int64_t t = 0; t < rows; ++t)
     for (int64_t c = 0; c < columns; ++c)

@@ -87,6 +87,17 @@ TestRows makeRows(int64_t rows, int64_t width, bool quantized, RowForm form,
   return made;
 }
 
+double dotOf(const float *a, const float *b, int64_t k, double &largest) {
+  double sum = 0, size = 0;
+  for (int64_t i = 0; i < k; ++i) {
+    const double term = double(a[i]) * b[i];
+    sum += term;
+    size += std::abs(term);
+  }
+  largest = std::max(largest, size);
+  return sum;
+}
+
 WeightUnits::WeightUnits(lfm2::StoredKind kind, int64_t block, int64_t rows,
                          int64_t k, const Kernel (&kernels)[2],
                          Xoshiro256 &random)

@@ -79,6 +79,10 @@ private:
 /// Which of the two units is unit `number`.
 inline int unitOf(uint64_t number) { return __builtin_parityll(number); }
 
+/// The sum of k products; `largest` becomes the sum of their sizes, if that is
+/// more.
+double dotOf(const float *a, const float *b, int64_t k, double &largest);
+
 inline float siluOf(double x) { return float(x / (1 + std::exp(-x))); }
 
 } // namespace lfmc::tune
