@@ -65,12 +65,12 @@ struct LinearQShape {
   /// Rows that are computed together: a panel made for wider vectors takes
   /// several passes. Divides the panel's rows.
   int tileRows;
-  bool quads;   // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
-  bool outer;   // x in sixteens of tokens (codegen/llvm/micro/Sixteens.cpp)
-  int group;    // columns that share a scale, of x and of rewritten weights
-                // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
-  bool pairs;   // products added up in 16 bits; with a group codes of x are
-                // raised by 128 (codegen/llvm/micro/PairTile.cpp, PairBlocks.cpp)
+  bool quads; // x in quads of four tokens (codegen/llvm/micro/ArmTile.h)
+  bool outer; // x in sixteens of tokens (codegen/llvm/micro/Sixteens.cpp)
+  int group;  // columns that share a scale, of x and of rewritten weights
+              // (codegen/llvm/micro/WideTile.cpp); 0: blocks as stored
+  bool pairs; // products added up in 16 bits; with a group codes of x are
+              // raised by 128 (codegen/llvm/micro/PairTile.cpp, PairBlocks.cpp)
   int prefetch; // bytes ahead; 0: none
   int lanes;    // rows of a vector where VNNI multiplies
                 // (codegen/llvm/micro/DotTile.cpp); 0: the target's own way

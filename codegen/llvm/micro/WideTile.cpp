@@ -116,8 +116,8 @@ void WideTile::build() {
     w.store(Constant::getNullValue(all), sums(t, 0));
   for (int64_t row = 0; row < rows; row += q.shape.tileRows)
     w.loop(q.layout.k / q.shape.group, [&](Value *index) {
-      group(w.at(q.weights, index, widePanelBytes(rows, q.shape.group, false)), index,
-            row);
+      group(w.at(q.weights, index, widePanelBytes(rows, q.shape.group, false)),
+            index, row);
     });
   for (int64_t t = 0; t < tokens; ++t)
     q.finish(w.load(all, sums(t, 0)), w.index(0),
