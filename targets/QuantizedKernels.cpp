@@ -82,8 +82,7 @@ Space linearSpace(lfm2::LinearOp linear, const Target &target, Tile tile,
   const bool grouped = target.isX86() && wideGroup(linear, target);
   const bool wide = grouped || pairs;
   // Short steps have no registers for panels of two vectors.
-  addTileRows(space, target, rows,
-              pairs ? panelMost(linear, target, most) : most, most);
+  addTileRows(space, target, rows, panelMost(linear, target, most), most);
   space.add("one.chunk_kib", {16, 32, 64, 128, 256}, 64, usedByOne);
   space.add("one.prefetch", {0, 2048, 4096, 8192, 16384, 32768}, 8192,
             usedByOne);
