@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/pack/Dequantize.h"
+#include "codegen/pack/Simd.h"
 
 #include <algorithm>
 #include <bit>
@@ -76,17 +77,20 @@ struct F16 {
 };
 
 template <typename From, typename To>
-bool convertLoop(const uint8_t *from, uint8_t *to, int64_t n) {
+[[gnu::always_inline]] inline bool convertLoop(const uint8_t *from, uint8_t *to,
+                                               int64_t n) {
   using FromBits = typename From::Bits;
   using ToBits = typename To::Bits;
   // Large enough to vectorise well, small enough for the first cache level.
   constexpr int64_t block = 512;
-  ToBits bad = 0;
+  uint32_t bad = 0; // a narrower one keeps the loop from being vectorised
   for (int64_t begin = 0; begin < n; begin += block) {
     int64_t count = n - begin < block ? n - begin : block;
     FromBits in[block];
     ToBits out[block];
     std::memcpy(in, from + begin * sizeof(FromBits), count * sizeof(FromBits));
+    // Not several vectors at once: scales come in dozens.
+#pragma clang loop interleave(disable)
     for (int64_t i = 0; i < count; ++i) {
       if constexpr (std::is_same_v<From, To>)
         out[i] = in[i];
@@ -94,8 +98,8 @@ bool convertLoop(const uint8_t *from, uint8_t *to, int64_t n) {
         out[i] = To::store(From::load(in[i]));
       // A NaN or infinity stays one, or rounds to something else in integer
       // arithmetic (bf16), so that the source counts as well.
-      bad |= ToBits(-ToBits((out[i] & To::exponent) == To::exponent));
-      bad |= ToBits(-ToBits((in[i] & From::exponent) == From::exponent));
+      bad |= uint32_t((out[i] & To::exponent) == To::exponent);
+      bad |= uint32_t((in[i] & From::exponent) == From::exponent);
     }
     std::memcpy(to + begin * sizeof(ToBits), out, count * sizeof(ToBits));
   }
@@ -103,7 +107,8 @@ bool convertLoop(const uint8_t *from, uint8_t *to, int64_t n) {
 }
 
 template <typename From>
-bool convertFrom(const uint8_t *from, Format toFormat, uint8_t *to, int64_t n) {
+[[gnu::always_inline]] inline bool
+convertFrom(const uint8_t *from, Format toFormat, uint8_t *to, int64_t n) {
   switch (toFormat) {
   case Format::F32:
     return convertLoop<From, F32>(from, to, n);
@@ -111,6 +116,20 @@ bool convertFrom(const uint8_t *from, Format toFormat, uint8_t *to, int64_t n) {
     return convertLoop<From, BF16>(from, to, n);
   case Format::F16:
     return convertLoop<From, F16>(from, to, n);
+  default:
+    return false;
+  }
+}
+
+LFMC_SIMD bool convertElements(Format fromFormat, const uint8_t *from,
+                               Format toFormat, uint8_t *to, int64_t n) {
+  switch (fromFormat) {
+  case Format::F32:
+    return convertFrom<F32>(from, toFormat, to, n);
+  case Format::BF16:
+    return convertFrom<BF16>(from, toFormat, to, n);
+  case Format::F16:
+    return convertFrom<F16>(from, toFormat, to, n);
   default:
     return false;
   }
@@ -139,17 +158,10 @@ bool convertBlocks(Format fromFormat, const uint8_t *from, Format toFormat,
 
 bool convert(Format fromFormat, const uint8_t *from, Format toFormat,
              uint8_t *to, int64_t n, int64_t first) {
-  const uint8_t *begin = from + first * formatBytes(fromFormat);
-  switch (fromFormat) {
-  case Format::F32:
-    return convertFrom<F32>(begin, toFormat, to, n);
-  case Format::BF16:
-    return convertFrom<BF16>(begin, toFormat, to, n);
-  case Format::F16:
-    return convertFrom<F16>(begin, toFormat, to, n);
-  default:
+  if (blockShape(fromFormat).elements > 1)
     return convertBlocks(fromFormat, from, toFormat, to, n, first);
-  }
+  return convertElements(fromFormat, from + first * formatBytes(fromFormat),
+                         toFormat, to, n);
 }
 
 int64_t findBad(Format fromFormat, const uint8_t *from, Format toFormat,

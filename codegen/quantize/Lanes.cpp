@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/quantize/Lanes.h"
 
-#include "codegen/quantize/Simd.h"
+#include "codegen/pack/Simd.h"
 
 #include <cstring>
 
@@ -14,69 +14,93 @@ namespace {
 using Vector [[gnu::vector_size(4 * lanes), gnu::aligned(4), gnu::may_alias]] =
     float;
 
+// Half as many: a tile of them is what sixteen registers of 256 bits hold.
+constexpr int64_t share = lanes / 2;
+using Share [[gnu::vector_size(4 * share), gnu::aligned(4), gnu::may_alias]] =
+    float;
+
 // To the nearest integer, ties to even, by x + magic - magic for |x| < 2^22:
 // without a call at any level of x86-64.
 constexpr float magic = 12582912.0f;
+
+// A slab of errors to `tile` columns and a share of the lanes.
+template <int64_t tile>
+[[gnu::always_inline]] inline void feedTile(float *values, const float *errors,
+                                            const float *factor) {
+  Share sums[tile] = {};
+  for (int64_t j = 0; j < slab; ++j) {
+    Share error = *(const Share *)(errors + j * lanes);
+#pragma clang loop unroll(full)
+    for (int64_t i = 0; i < tile; ++i)
+      sums[i] += error * factor[i * slab + j];
+  }
+  for (int64_t i = 0; i < tile; ++i)
+    *(Share *)(values + i * lanes) -= sums[i];
+}
 
 } // namespace
 
 LFMC_SIMD void roundLanes(const LaneBlock &block, const LaneGrid &grid,
                           float *loss, float *codes, float *errors) {
-  Vector work[maxBlock], sum = {};
-  std::memcpy(work, block.values, block.n * sizeof work[0]);
+  Vector error[maxBlock], sum = {};
   const Vector scale = *(const Vector *)grid.scale;
   const Vector inverse = *(const Vector *)grid.inverse;
   const Vector minimum = *(const Vector *)grid.minimum;
   const Vector low = grid.low - Vector{}, high = grid.high - Vector{};
-  for (int64_t j = 0; j < block.n; ++j) {
-    Vector position = (work[j] - minimum) * inverse;
-    position = __builtin_elementwise_min(
-        __builtin_elementwise_max(position, low), high);
-    Vector code = (position + magic) - magic;
-    Vector error = (work[j] - (scale * code + minimum)) * block.weight[j];
-    sum += error * error;
-    if (codes)
-      *(Vector *)(codes + j * lanes) = code;
-    if (errors)
-      *(Vector *)(errors + j * lanes) = error;
-    if (!block.factor)
-      continue;
-    const float *factor = block.factor + j * maxBlock;
-    for (int64_t k = j + 1; k < block.n; ++k)
-      work[k] -= error * factor[k];
+  // Two columns at a time take what the errors before them leave.
+  for (int64_t k = 0; k < block.n; k += 2) {
+    const float *factor = block.factor + k * maxBlock;
+    Vector work[2] = {*(const Vector *)block.values[k],
+                      *(const Vector *)block.values[k + 1]};
+    if (block.factor)
+      for (int64_t j = 0; j < k; ++j) {
+        work[0] -= error[j] * factor[j];
+        work[1] -= error[j] * factor[maxBlock + j];
+      }
+#pragma clang loop unroll(full)
+    for (int64_t i = 0; i < 2; ++i) {
+      if (i == 1 && block.factor)
+        work[1] -= error[k] * factor[maxBlock + k];
+      Vector position = (work[i] - minimum) * inverse;
+      position = __builtin_elementwise_min(
+          __builtin_elementwise_max(position, low), high);
+      Vector code = (position + magic) - magic;
+      Vector &of = error[k + i];
+      of = (work[i] - (scale * code + minimum)) * block.weight[k + i];
+      sum += of * of;
+      if (codes)
+        *(Vector *)(codes + (k + i) * lanes) = code;
+      if (errors)
+        *(Vector *)(errors + (k + i) * lanes) = of;
+    }
   }
   *(Vector *)loss = sum;
 }
 
 LFMC_SIMD void feedLanes(float *values, int64_t columns, const float *errors,
-                         int64_t n, const float *factor, int64_t stride) {
-  // As many independent sums as cover the latency of a multiply-add with 512
-  // bits, and as registers of 256 bits hold.
-  constexpr int tile = 6;
-  int64_t k = 0;
-  for (; k + tile <= columns; k += tile) {
-    Vector sums[tile] = {};
-    const float *f = factor + k * stride;
-    for (int64_t j = 0; j < n; ++j) {
-      Vector error = *(const Vector *)(errors + j * lanes);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < tile; ++i)
-        sums[i] += error * f[i * stride + j];
+                         int64_t n, const float *factor, int64_t size) {
+  // As many independent sums as registers of 256 bits hold.
+  constexpr int64_t tile = 6;
+  for (int64_t first = 0; first < n; first += slab)
+    for (int64_t k = 0; k < columns; k += tile) {
+      const float *f = factor + first * size + k * slab;
+      // Both shares while the tile's factors are in the first cache.
+      for (int64_t at = 0; at < lanes; at += share) {
+        const float *from = errors + first * lanes + at;
+        float *to = values + k * lanes + at;
+        if (k + tile <= columns) {
+          feedTile<tile>(to, from, f);
+          continue;
+        }
+        for (int64_t i = 0; i < columns - k; ++i)
+          feedTile<1>(to + i * lanes, from, f + i * slab);
+      }
     }
-    for (int i = 0; i < tile; ++i)
-      *(Vector *)(values + (k + i) * lanes) -= sums[i];
-  }
-  for (; k < columns; ++k) {
-    Vector sum = {};
-    for (int64_t j = 0; j < n; ++j)
-      sum += *(const Vector *)(errors + j * lanes) * factor[k * stride + j];
-    *(Vector *)(values + k * lanes) -= sum;
-  }
 }
 
 LFMC_SIMD void settleLanes(int64_t n, const LaneGrid &grid, const float *matrix,
-                           int64_t pitch, const float *values,
-                           const float *gradient, float *codes, float *scale) {
+                           const float *values, const float *gradient,
+                           float *codes, float *scale) {
   Vector work[maxBlock];
   std::memcpy(work, gradient, n * sizeof work[0]);
   const Vector scales = *(const Vector *)grid.scale;
@@ -85,7 +109,7 @@ LFMC_SIMD void settleLanes(int64_t n, const LaneGrid &grid, const float *matrix,
   const Vector low = grid.low - Vector{}, high = grid.high - Vector{};
   Vector *code = (Vector *)codes;
   for (int64_t j = 0; j < n; ++j) {
-    const float *row = matrix + j * pitch;
+    const float *row = matrix + j * n;
     Vector old = *(const Vector *)(values + j * lanes);
     Vector position = (old - work[j] * (1 / row[j]) - minimum) * inverse;
     position = __builtin_elementwise_min(
@@ -99,7 +123,7 @@ LFMC_SIMD void settleLanes(int64_t n, const LaneGrid &grid, const float *matrix,
   // twice.
   Vector slope = {}, curve = {};
   for (int64_t j = 0; j < n; ++j) {
-    const float *row = matrix + j * pitch;
+    const float *row = matrix + j * n;
     Vector product = {};
     for (int64_t k = 0; k < n; ++k)
       product += code[k] * row[k];

@@ -34,8 +34,9 @@ constexpr int sweeps = 2;
 /// A group of columns that errors do not leave.
 struct Group {
   int64_t first, size;
+  // In slabs.
   std::vector<float> factor; // of inverseFactor; empty: no feedback
-  std::vector<float> matrix; // what it is the factor of, [size][size]
+  std::vector<float> matrix; // what it is the factor of
 };
 
 /// Rows under work, by lane.
@@ -137,7 +138,7 @@ void refineGroup(const Group &group, Scratch &scratch) {
   const int64_t n = scratch.blocks.block, size = group.size;
   float *codes = scratch.codes.data() + group.first * lanes;
   std::vector<float> values(size * lanes), difference(size * lanes);
-  std::vector<float> gradient(size * lanes);
+  std::vector<float> gradient(size * lanes), inside(n * n);
   for (int64_t c = 0; c < size; c += n)
     valuesOf(scratch.grids[(group.first + c) / n], codes + c * lanes, n,
              values.data() + c * lanes);
@@ -151,8 +152,9 @@ void refineGroup(const Group &group, Scratch &scratch) {
       LaneGrid &grid = scratch.grids[index];
       BlockScale scales[lanes];
       float scale[lanes], *old = values.data() + c * lanes;
-      settleLanes(n, grid, group.matrix.data() + c * (size + 1), size, old,
-                  gradient.data() + c * lanes, codes + c * lanes, scale);
+      copyFromSlabs(group.matrix.data(), size, c, n, inside.data(), n);
+      settleLanes(n, grid, inside.data(), old, gradient.data() + c * lanes,
+                  codes + c * lanes, scale);
       LaneGrid next = grid;
       setFactors(scale, grid.minimum, scales, next);
       for (int64_t l = 0; l < lanes; ++l)
@@ -167,8 +169,10 @@ void refineGroup(const Group &group, Scratch &scratch) {
         difference[i] = old[i] - fresh[i];
         old[i] = fresh[i];
       }
-      feedLanes(gradient.data(), size, difference.data(), n,
-                group.matrix.data() + c, size);
+      // Nobody looks at the columns before it again in the last sweep.
+      int64_t from = sweep + 1 == sweeps ? c + n : 0;
+      feedLanes(gradient.data() + from * lanes, size - from, difference.data(),
+                n, group.matrix.data() + slabIndex(size, from, c), size);
     }
 }
 
@@ -183,9 +187,7 @@ bool SearchQuantizer::quantizeGroup(const Group &group, const float *weight,
     int64_t column = group.first + c;
     if (!group.factor.empty()) {
       inside.resize(maxBlock * maxBlock);
-      for (int64_t j = 0; j < n; ++j)
-        for (int64_t k = j + 1; k < n; ++k)
-          inside[j * maxBlock + k] = group.factor[(c + k) * size + c + j];
+      copyFromSlabs(group.factor.data(), size, c, n, inside.data(), maxBlock);
       block.factor = inside.data();
     }
     block.weight = weight + column;
@@ -199,7 +201,7 @@ bool SearchQuantizer::quantizeGroup(const Group &group, const float *weight,
     std::copy_n(best.scales, lanes, scratch.scales.data() + column / n * lanes);
     if (block.factor)
       feedLanes(work + n * lanes, size - c - n, errors.data(), n,
-                group.factor.data() + (c + n) * size + c, size);
+                group.factor.data() + slabIndex(size, c + n, c), size);
   }
   if (!group.factor.empty())
     refineGroup(group, scratch);
@@ -275,8 +277,9 @@ SearchQuantizer::scaled(const std::vector<float> &factors) const {
     for (int64_t i = 0; i < group.size && !group.factor.empty(); ++i) {
       float own = factors[group.first + i];
       for (int64_t j = 0; j < group.size; ++j) {
-        group.factor[i * group.size + j] /= own;
-        group.matrix[i * group.size + j] *= own * factors[group.first + j];
+        int64_t at = slabIndex(group.size, i, j);
+        group.factor[at] /= own;
+        group.matrix[at] *= own * factors[group.first + j];
       }
     }
   return result;
@@ -318,6 +321,15 @@ std::vector<float> dampedMatrix(const InputMoments::Group &group,
   return matrix;
 }
 
+// Of [size][size], which may be empty.
+std::vector<float> inSlabs(const std::vector<float> &matrix, int64_t size) {
+  std::vector<float> result(matrix.size());
+  for (int64_t at = 0; at < int64_t(matrix.size()); at += slab)
+    std::copy_n(&matrix[at], slab,
+                &result[slabIndex(size, at / size, at % size)]);
+  return result;
+}
+
 } // namespace
 
 std::unique_ptr<InputQuantizer>
@@ -338,11 +350,12 @@ makeFeedbackQuantizer(const InputMoments &moments) {
     group.size = from.size;
     if (!from.matrix)
       continue;
-    group.matrix = dampedMatrix(from, moments);
-    group.factor = inverseFactor(group.matrix.data(), from.size);
-    for (int64_t i = 0; i < group.size && !group.factor.empty(); ++i)
-      quantizer->weights[group.first + i] =
-          1 / group.factor[i * (group.size + 1)];
+    std::vector<float> matrix = dampedMatrix(from, moments);
+    std::vector<float> factor = inverseFactor(matrix.data(), from.size);
+    for (int64_t i = 0; i < group.size && !factor.empty(); ++i)
+      quantizer->weights[group.first + i] = 1 / factor[i * (group.size + 1)];
+    group.matrix = inSlabs(matrix, from.size);
+    group.factor = inSlabs(factor, from.size);
   }
   return quantizer;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LFMC_CODEGEN_QUANTIZE_SIMD_H
-#define LFMC_CODEGEN_QUANTIZE_SIMD_H
+#ifndef LFMC_CODEGEN_PACK_SIMD_H
+#define LFMC_CODEGEN_PACK_SIMD_H
 
 /// In front of a function with a hot loop: compiled for several levels of
 /// x86-64, the processor chooses when the program is loaded.
@@ -11,4 +11,4 @@
 #define LFMC_SIMD
 #endif
 
-#endif // LFMC_CODEGEN_QUANTIZE_SIMD_H
+#endif // LFMC_CODEGEN_PACK_SIMD_H
