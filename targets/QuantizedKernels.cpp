@@ -245,15 +245,12 @@ std::optional<Kernel> linearQuantized(Operation *op, const Target &target,
   if (inPairs(linear, target)) {
     const bool limited = encoding.getKind() == lfm2::StoredKind::Q8;
     const int64_t tile = pairTile(encoding.getKind(), target);
-    const int64_t unit = group ? group : encoding.getBlock();
     params.add("pairs", int64_t(1))
         .add("pairs_from", limited ? wideFrom : pairsFrom)
         .add("pair_tile", tile)
         .add("pair_tokens", 4 * tile)
         .add("wide_rows", std::min(rows, choice["many.wide_rows"]));
     params.addUnless(0, "limited", limited);
-    if (!group)
-      params.add("wide_columns", wideColumns(k, unit, swiglu));
   }
   if (group) {
     params.add("group", group).add("wide_from", wideFrom);

@@ -139,8 +139,9 @@ void buildLinear(MacroBuilder &m, const DeclParams &params,
   };
   auto wide = [&](bool grouped, ArrayRef<int64_t> sizes) {
     m.loop(first, last, 1, [&](Value p) {
+      // Blocks that keep their scales are added up in order, all of them.
       rewritten(
-          m, call, params["wide_columns"], grouped, sizes,
+          m, call, grouped ? params["wide_columns"] : k, grouped, sizes,
           m.at(w, p, call.panelBytes()), args.n,
           [&](Value t, int64_t size, int64_t k0, int64_t count, Value wide) {
             tile(p, 1, t, size, k0, count, grouped, wide);

@@ -88,30 +88,6 @@ TEST_P(Arm, QuantizedAsOnThisMachine) {
   }
 }
 
-std::vector<float> logitsOf(const std::string &compiler,
-                            const std::string &emulator,
-                            const std::string &package,
-                            const std::string &first = "") {
-  const fs::path root = Sandbox::get().root;
-  const std::string program = (root / "logits").string();
-  std::ofstream ids(root / "ids", std::ios::binary);
-  for (int32_t id = 9; id < (first.empty() ? 50 : 120); id += 2)
-    ids.write(reinterpret_cast<const char *>(&id), sizeof id);
-  ids.close();
-  Outcome built = shell(
-      compiler + " -O1 " LFMC_SOURCE_DIR "/programs/logits.c -I" + package +
-      " -L" + package + " -static -lcpu -lpthread -lm -o " + program);
-  EXPECT_EQ(built.code, 0) << built.err;
-  Outcome run = shell(emulator + " " + program + " " + package +
-                      "/cpu.weights " + (root / "ids").string() + " " +
-                      (root / "out").string() + " 0 " + first);
-  EXPECT_EQ(run.code, 0) << run.err;
-  std::string bytes = readFile(root / "out");
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
-  return values;
-}
-
 // A mixture of random weights, both matrices of its experts quantized, token by
 // token. Until an activation lies between two codes the logits are those of
 // this machine.

@@ -7,6 +7,9 @@
 #include "Shell.h"
 
 #include <cctype>
+#include <cstring>
+#include <fstream>
+#include <vector>
 
 inline const std::filesystem::path example = LFMC_EXAMPLES "/lfm2-small-dense";
 
@@ -22,6 +25,32 @@ inline std::string compile(const std::string &model, const std::string &flags,
                              flags + " --name " + name);
   EXPECT_EQ(compiled.code, 0) << compiled.err;
   return compiled.code ? "" : package;
+}
+
+/// Logits of a package of the name cpu, token by token, built by the C compiler
+/// `compiler` and run by `emulator`; the `first` tokens (a number) together.
+inline std::vector<float> logitsOf(const std::string &compiler,
+                                   const std::string &emulator,
+                                   const std::string &package,
+                                   const std::string &first = "") {
+  const std::filesystem::path root = Sandbox::get().root;
+  const std::string program = (root / "logits").string();
+  std::ofstream ids(root / "ids", std::ios::binary);
+  for (int32_t id = 9; id < (first.empty() ? 50 : 120); id += 2)
+    ids.write(reinterpret_cast<const char *>(&id), sizeof id);
+  ids.close();
+  Outcome built = shell(
+      compiler + " -O1 " LFMC_SOURCE_DIR "/programs/logits.c -I" + package +
+      " -L" + package + " -static -lcpu -lpthread -lm -o " + program);
+  EXPECT_EQ(built.code, 0) << built.err;
+  Outcome run = shell(emulator + " " + program + " " + package +
+                      "/cpu.weights " + (root / "ids").string() + " " +
+                      (root / "out").string() + " 0 " + first);
+  EXPECT_EQ(run.code, 0) << run.err;
+  std::string bytes = readFile(root / "out");
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
 }
 
 /// Of a parameterized test: `target` without what gtest refuses.

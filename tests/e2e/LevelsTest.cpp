@@ -2,7 +2,7 @@
 //
 // Libraries of several levels of a processor family: one file of weights, the
 // same numbers on every level.
-#include "Shell.h"
+#include "Cross.h"
 
 #include "targets/Target.h"
 
@@ -77,6 +77,32 @@ TEST_F(Levels, QuantizedAgree) {
     EXPECT_LT(result["kld_mean"].get<double>(), 5e-4) << level;
     EXPECT_GT(result["same_top1"].get<double>(), 0.99) << level;
   }
+}
+
+// Prompts of a few tokens keep the blocks' scales and the order of sums, over
+// columns of any number; of q4 those of less than 32 tokens.
+TEST_F(Levels, ATokenOfAPromptHasTheBitsThatItHasAlone) {
+  const std::string model = (Sandbox::get().root / "wide").string();
+  std::filesystem::remove_all(model);
+  Outcome made = runLfmc("synth tiny --ffn 6464 -o " + model);
+  ASSERT_EQ(made.code, 0) << made.err;
+  for (const std::string level : {"x86-64-v3", "x86-64-v4-vnni"})
+    for (const std::string kind : {"q6", "q4"}) {
+      if (!runsOnHost(**findTarget(level)))
+        continue;
+      SCOPED_TRACE(level + " " + kind);
+      std::string package =
+          ::compile(model,
+                    "--calibrate none --max-context 128 --force --quant " +
+                        kind + " --target " + level,
+                    "cpu");
+      std::vector<float> alone = logitsOf("cc", "", package, "1");
+      std::vector<float> prompt = logitsOf("cc", "", package, "24");
+      ASSERT_GT(prompt.size(), 0u);
+      ASSERT_GT(alone.size(), prompt.size());
+      alone.erase(alone.begin(), alone.end() - long(prompt.size()));
+      EXPECT_EQ(alone, prompt);
+    }
 }
 
 TEST_F(Levels, UnknownOrAlone) {

@@ -28,6 +28,8 @@ void addSynth(CLI::App &app, Action &action) {
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   command->add_option("--layers", flags->options.layers,
                       "only the first N layers");
+  command->add_option("--ffn", flags->options.ffn,
+                      "width of the feed-forwards of dense layers");
   command->add_option("--experts", flags->options.experts,
                       "experts of a layer, for mixtures of experts");
   command->add_option("--experts-per-token", flags->options.expertsPerToken,

@@ -341,11 +341,12 @@ INSTANTIATE_TEST_SUITE_P(
                                      "x86-64-amx")),
     testName);
 
-INSTANTIATE_TEST_SUITE_P(Prompts, Program,
-                         testing::Combine(testing::ValuesIn(wideShapes),
-                                          testing::Values("x86-64-v3-vnni",
-                                                          "x86-64-v4-vnni")),
-                         testName);
+INSTANTIATE_TEST_SUITE_P(
+    Prompts, Program,
+    testing::Combine(testing::ValuesIn(wideShapes),
+                     testing::Values("x86-64-v3", "x86-64-v3-vnni", "x86-64-v4",
+                                     "x86-64-v4-vnni")),
+    testName);
 
 INSTANTIATE_TEST_SUITE_P(QuantizedExperts, Program,
                          testing::Combine(testing::ValuesIn(expertShapes),
