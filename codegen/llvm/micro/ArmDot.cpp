@@ -2,93 +2,16 @@
 //
 // linear_q by sdot: a vector of four rows times four columns of a token, which
 // the instruction takes from a lane. Nothing is broadcast and no sum is added
-// across lanes; the panel's rows share every load of activations. Scales and
+// across lanes; the rows of a pass share every load of activations. Scales and
 // sums of four activation blocks are loaded at once. Instructions are written
 // in the order of ArmOrder.h and stay in it.
-#include "codegen/llvm/micro/ArmOrder.h"
-#include "codegen/llvm/micro/ArmTile.h"
-#include "codegen/llvm/micro/Schedule.h"
+#include "codegen/llvm/micro/ArmDot.h"
 
 #include "llvm/IR/InlineAsm.h"
-#include "llvm/Support/MathExtras.h"
-
-#include <map>
-#include <tuple>
 
 using namespace llvm;
 
 namespace lfmc {
-namespace {
-
-class ArmDot : ArmWeights {
-public:
-  explicit ArmDot(LinearQ &kernel)
-      : ArmWeights(kernel), order(armOrder(kernel.layout, kernel.shape.tokens)),
-        tokens(kernel.shape.tokens),
-        inRegisters(tokens * vectors <= 8 && !(layout.isQ6() && tokens > 1)) {}
-  void build();
-
-private:
-  /// Scales and sums of up to four activation blocks of a token.
-  struct Factors {
-    Value *scale, *sum, *start;
-  };
-  /// An activation block: where its weights are and what of them is loaded,
-  /// the vectors of a kind in memory's order.
-  struct Block {
-    int64_t number;
-    int64_t scalesAt, lowAt, topAt;
-    double multiplied; ///< when its last product is written
-    Values low, top, scales, products, x, sums;
-    SmallVector<Codes> codes;
-    SmallVector<Value *, 4> scale, minimum;
-  };
-  /// Groups [quad, quad + order.groups) of four columns in some vectors of
-  /// rows.
-  struct Batch {
-    int64_t quad, vector, vectors;
-    double time;
-  };
-  Factors factors(Value *block, int64_t token, int64_t count);
-  Value *near(Value *base, int64_t offset);
-  void pair(Values &into, Value *base, int64_t at, int64_t n);
-  void codes(Schedule &schedule, Block &block, Batch batch);
-  void multiply(Schedule &schedule, Block &block, Batch batch);
-  void scale(Schedule &schedule, Block &block, Values &sums, double end);
-  void group(Values &sums, Value *panel, Value *index, int64_t count);
-  Value *perToken(Value *first, int64_t token) {
-    return w.at(first, token * q.shape.xStride);
-  }
-
-  const ArmOrder &order;
-  const int64_t tokens;
-  const bool inRegisters; ///< the f32 sums
-  Value *sumMemory = nullptr;
-  // Of the group that is written.
-  SmallVector<Factors> all;
-  bool single = false;
-  Value *scaleBase = nullptr, *lowBase = nullptr, *topBase = nullptr,
-        *index = nullptr;
-  std::map<std::tuple<Value *, int64_t, int64_t>, Value *> anchors;
-};
-
-ArmDot::Factors ArmDot::factors(Value *block, int64_t token, int64_t count) {
-  auto load = [&](Type *vector, Value *from) -> Value * {
-    Value *at = perToken(w.at(from, block, 4), token);
-    if (count == 4)
-      return w.load(vector, at);
-    return b.CreateVectorSplat(4, w.load(vector->getScalarType(), at));
-  };
-  Factors f{load(floats(), q.xs), nullptr, nullptr};
-  if (layout.offset() || layout.hasMinimum())
-    f.sum = load(words(), q.xsum);
-  if (layout.offset()) // a power of two
-    f.start = b.CreateNeg(
-        b.CreateShl(f.sum, w.all(words(), Log2_64(layout.offset()))));
-  if (layout.hasMinimum())
-    f.sum = b.CreateFMul(b.CreateSIToFP(f.sum, floats()), f.scale);
-  return f;
-}
 
 /// A pair of vectors is loaded from up to 1 KiB before or after a register, in
 /// steps of 16 bytes: those in reach share one.
@@ -159,6 +82,26 @@ void ArmDot::codes(Schedule &schedule, Block &block, Batch batch) {
                      });
 }
 
+/// What a block's products are added to.
+void ArmDot::start(Schedule &schedule, Block &block) {
+  if (byBlock && layout.offset())
+    schedule.add(block.time - order.start - order.factors, [this, &block] {
+      block.factors.start =
+          w.load(words(), w.at(factorMemory, block.number * factorBytes + 16));
+    });
+  for (int64_t n = 0; n < tokens * rows; ++n)
+    schedule.add(block.time - order.start +
+                     order.startSpan * double(n) / double(tokens * rows),
+                 [this, &block, n] {
+                   const int64_t t = n / rows, v = block.first + n % rows;
+                   block.products[t * vectors + v] =
+                       layout.offset()
+                           ? exactly("dup $0.4s, $1" + lane(block, t), words(),
+                                     {of(block, t).start})
+                           : exactly("movi $0.2d, #0", words(), {});
+                 });
+}
+
 /// The products of a batch.
 void ArmDot::multiply(Schedule &schedule, Block &block, Batch batch) {
   const int64_t count = order.groups * batch.vectors * tokens;
@@ -166,15 +109,17 @@ void ArmDot::multiply(Schedule &schedule, Block &block, Batch batch) {
     const int64_t t = n % tokens;
     const int64_t v = batch.vector + n / tokens % batch.vectors;
     const int64_t quad = batch.quad + n / tokens / batch.vectors;
-    if (quad % 4 == 0 && v == 0)
-      schedule.add(batch.time - order.x, [this, &block, t, quad] {
-        Value *codes = w.at(perToken(q.xq, t), index, 32);
-        block.x[t * 2 + quad / 4] =
-            w.load(words(), w.at(codes, block.number * 32 + quad * 4));
-      });
+    if (quad % 4 == 0 && v == block.first)
+      schedule.add(
+          batch.time - order.x + order.xSpan * double(t) / double(tokens),
+          [this, &block, t, quad] {
+            Value *codes = w.at(perToken(q.xq, t), index, 32);
+            block.x[t * 2 + quad / 4] =
+                w.load(words(), w.at(codes, block.number * 32 + quad * 4));
+          });
     block.multiplied =
         batch.time + order.products * double(order.groups * batch.vectors) /
-                         double(vectors) * double(n) / double(count);
+                         double(rows) * double(n) / double(count);
     schedule.add(block.multiplied, [this, &block, t, v, quad] {
       Value *&sum = block.products[t * vectors + v];
       sum =
@@ -189,68 +134,6 @@ void ArmDot::multiply(Schedule &schedule, Block &block, Batch batch) {
   }
 }
 
-/// Adds a block's products to the sums.
-void ArmDot::scale(Schedule &schedule, Block &block, Values &sums, double end) {
-  const int64_t kinds = layout.hasMinimum() ? 2 : 1;
-  const bool whole = vectors % 4 == 0;
-  for (int64_t n = 0; whole && n < kinds * vectors / 2; n += 2)
-    schedule.add(end - order.scales, [this, &block, n] {
-      pair(block.scales, scaleBase, block.scalesAt, n);
-    });
-  for (int64_t n = 0; n < kinds * vectors; ++n)
-    schedule.add(end + order.widen, [this, &block, whole, n] {
-      Value *from = whole ? block.scales[n / 2]
-                          : w.load(w.vector(b.getInt8Ty(), 8),
-                                   w.at(scaleBase, block.scalesAt + n * 8));
-      (n < vectors ? block.scale : block.minimum)
-          .push_back(exactly(whole && n % 2 ? "fcvtl2 $0.4s, $1.8h"
-                                            : "fcvtl $0.4s, $1.4h",
-                             floats(), {from}));
-    });
-  // With many tokens the last product may not be written by then.
-  const double late = std::max(0.0, block.multiplied - (end + order.convert));
-  const std::string lane =
-      ".s[" + std::to_string(single ? 0 : block.number % 4) + "]";
-  for (int64_t n = 0; n < tokens * vectors; ++n) {
-    Value *&product = block.products[n];
-    const int64_t t = n / vectors, v = n % vectors;
-    schedule.add(end + order.convert + late, [this, &product] {
-      product = exactly("scvtf $0.4s, $1.4s", floats(), {product});
-    });
-    schedule.add(end + order.multiply + late + order.multiplyStep * double(n),
-                 [this, &product, t, lane] {
-                   product = exactly("fmul $0.4s, $1.4s, $2" + lane, floats(),
-                                     {product, all[t].scale});
-                 });
-    const double add = end + order.add + late;
-    const double added = add + order.addStep * double(n);
-    if (!inRegisters)
-      schedule.add(add - order.fetch + order.fetchStep * double(n),
-                   [this, &block, n] {
-                     block.sums[n] = w.load(floats(), w.at(sumMemory, n * 16));
-                   });
-    schedule.add(added, [this, &product, &sums, &block, t, v, n, lane] {
-      Value *&sum = inRegisters ? sums[n] : block.sums[n];
-      auto add = [&](Value *term) {
-        sum = exactly("fadd $0.4s, $1.4s, $2.4s", floats(), {sum, term});
-      };
-      if (layout.hasMinimum()) {
-        add(exactly("fmul $0.4s, $1.4s, $2.4s", floats(),
-                    {product, block.scale[v]}));
-        add(exactly("fmul $0.4s, $1.4s, $2" + lane, floats(),
-                    {block.minimum[v], all[t].sum}));
-      } else {
-        sum = exactly("fmla $0.4s, $2.4s, $3.4s", floats(),
-                      {sum, product, block.scale[v]}, true);
-      }
-    });
-    if (!inRegisters)
-      schedule.add(added + order.keep, [this, &block, n] {
-        w.store(block.sums[n], w.at(sumMemory, n * 16));
-      });
-  }
-}
-
 /// `count` activation blocks (1 or 4) from `index` on.
 void ArmDot::group(Values &sums, Value *panel, Value *index, int64_t count) {
   single = count == 1;
@@ -259,6 +142,8 @@ void ArmDot::group(Values &sums, Value *panel, Value *index, int64_t count) {
   all.clear();
   for (int64_t t = 0; t < tokens; ++t)
     all.push_back(factors(index, t, count));
+  if (byBlock)
+    transpose(count);
   Value *perBlock = b.getInt64(q.perBlock());
   Value *weights =
       w.at(panel, b.CreateUDiv(index, perBlock), layout.blockBytes());
@@ -267,38 +152,33 @@ void ArmDot::group(Values &sums, Value *panel, Value *index, int64_t count) {
   lowBase = single ? low(weights, part) : weights;
   topBase = single ? top(weights, part) : weights;
   Schedule schedule;
-  SmallVector<Block, 4> blocks(count);
-  for (int64_t i = 0; i < count; ++i) {
-    Block &block = blocks[i];
-    const int64_t in = i % q.perBlock();
+  SmallVector<Block, 16> blocks(count * vectors / rows);
+  for (auto [n, block] : enumerate(blocks)) {
+    const int64_t i = int64_t(n) % count, in = i % q.perBlock();
     block.number = i;
+    block.first = int64_t(n) / count * rows;
+    block.time = double(n * 8);
     block.scalesAt = i / q.perBlock() * layout.blockBytes();
     block.lowAt =
         single ? 0 : block.scalesAt + layout.codesStart() + in * q.lowBytes();
     block.topAt =
         single ? 0 : block.scalesAt + layout.topStart() + in * q.topBytes();
     block.products.resize(tokens * vectors);
-    block.sums.resize(tokens * vectors);
+    block.least.resize(tokens * vectors);
     block.x.resize(tokens * 2);
     block.codes.resize(8 / together() * vectors);
-    for (int64_t n = 0; n < tokens * vectors; ++n)
-      schedule.add(double(i * 8) - order.start, [this, &block, n] {
-        Value *start = all[n / vectors].start;
-        block.products[n] =
-            start ? exactly("dup $0.4s, $1.s[" +
-                                std::to_string(single ? 0 : block.number) + "]",
-                            words(), {start})
-                  : exactly("movi $0.2d, #0", words(), {});
-      });
+    start(schedule, block);
     for (int64_t quad = 0; quad < 8; quad += order.groups)
-      for (int64_t v = 0; v < vectors; v += order.vectors) {
-        const Batch batch{
-            quad, v, std::min<int64_t>(order.vectors, vectors - v),
-            double(i * 8 + quad) + double(order.groups * v) / double(vectors)};
+      for (int64_t v = 0; v < rows; v += order.vectors) {
+        const Batch batch{quad, block.first + v,
+                          std::min<int64_t>(order.vectors, rows - v),
+                          block.time + double(quad) +
+                              double(order.groups * v) / double(rows)};
         codes(schedule, block, batch);
         multiply(schedule, block, batch);
       }
-    scale(schedule, block, sums, double((i + 1) * 8));
+    rowScales(schedule, block);
+    scale(schedule, block, sums, count);
   }
   schedule.run();
 }
@@ -309,6 +189,8 @@ void ArmDot::build() {
   prepare();
   if (!inRegisters)
     sumMemory = w.stack(count * 16);
+  if (byBlock)
+    factorMemory = w.stack(4 * factorBytes);
   w.loop(layout.panels, [&](Value *panel) {
     Value *first = w.at(q.weights, panel, layout.panelBytes());
     Values sums(inRegisters ? count : 0, Constant::getNullValue(floats()));
@@ -317,11 +199,13 @@ void ArmDot::build() {
         w.store(Constant::getNullValue(floats()), w.at(sumMemory, i * 16));
     auto run = [&](int64_t from, int64_t to, int64_t step) {
       if (from < to)
-        sums = w.loop(b.getInt64(from), b.getInt64(to), step, sums,
-                      [&](Value *index, Values carried) {
-                        group(carried, first, index, step);
-                        return carried;
-                      });
+        sums =
+            w.loop(b.getInt64(from), b.getInt64(to), step, sums,
+                   [&](Value *index, Values carried) {
+                     Values fetched(count);
+                     group(inRegisters ? carried : fetched, first, index, step);
+                     return carried;
+                   });
     };
     run(0, groups, 4);
     run(groups, q.blocks(), 1);
@@ -338,8 +222,6 @@ void ArmDot::build() {
     }
   });
 }
-
-} // namespace
 
 void buildArmDot(LinearQ &kernel) { ArmDot(kernel).build(); }
 

@@ -82,7 +82,12 @@ TEST_F(ArmDot, HasTheBitsOfPlainSums) {
           // Blocks that no four hold; panels of fewer rows.
           Shape{.k = 160}, Shape{.block = 64, .k = 192, .tokens = 2},
           Shape{.rows = 4}, Shape{.rows = 4, .k = 224, .tokens = 2},
-          Shape{.rows = 8, .tokens = 5}}) {
+          Shape{.rows = 8, .tokens = 5},
+          // In passes: what no four hold, other blocks, few rows, many tokens.
+          Shape{.k = 160, .tokens = 4}, Shape{.block = 128, .tokens = 4},
+          Shape{.rows = 4, .tokens = 4},
+          Shape{.rows = 8, .block = 64, .k = 320, .tokens = 3},
+          Shape{.rows = 16, .tokens = 7}}) {
       SCOPED_TRACE(testing::Message()
                    << wtype << ": " << s.rows << ' ' << s.block << ' ' << s.k
                    << ' ' << s.tokens);
