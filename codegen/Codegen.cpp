@@ -145,7 +145,7 @@ compileAll(mlir::OwningOpRef<mlir::ModuleOp> program, llvm::StringRef name,
 } // namespace
 
 // Bump when the microkernels or their calling convention change.
-int kernelVersion() { return 9; }
+int kernelVersion() { return 10; }
 
 void prepareForCodegen(mlir::MLIRContext &context) {
   mlir::DialectRegistry registry;
