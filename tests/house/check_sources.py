@@ -34,6 +34,7 @@ FORBIDDEN = [
         "pypi" + r"\.org", "python" + r"hosted\.org", "npm" + r"js\.org",
         "crates" + r"\.io", "apt" + r"\.llvm\.org", "deb" + r"\.debian\.org",
         "proxy" + r"\.golang\.org"))), "a registry host"),
+    (re.compile("^(<{7}|>{7}) "), "two sides of a merge"),
     (re.compile(r"\b(TO" + "DO|FIX" + "ME|X" + r"XX)\b"), "unfinished work"),
 ]
 # Texts that are data: checkpoints, goldens, and what an editor may put there.
