@@ -4,6 +4,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/StringSaver.h"
+#include "llvm/TargetParser/AArch64TargetParser.h"
 
 #include <mutex>
 
@@ -102,6 +103,11 @@ Expected<Target> readDevice(StringRef contents, StringRef name,
   target.summary = kept(values[1]);
   target.cpu = kept(values[3]);
   target.facts = kept(contents);
+  if (values[3] != "generic" && !AArch64::parseCpu(values[3]))
+    return fail(name,
+                "unknown 'cpu' '%s', expected one of clang "
+                "--print-supported-cpus --target=aarch64",
+                values[3].str().c_str());
   if (values[2] != "arm64")
     return fail(name, "unknown family '%s', expected arm64",
                 values[2].str().c_str());

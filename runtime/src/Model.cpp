@@ -94,7 +94,7 @@ lfm_status checkHeader(const lfm_weights_header &header, const lfm_program &p,
   if (std::memcmp(header.id, p.weights_id, sizeof header.id) != 0 ||
       header.file_bytes != p.weights_bytes)
     return message.fail(LFM_ERROR_WEIGHTS,
-                        "%s: weights of another model: expected id "
+                        "%s: weights of another model or target: expected id "
                         "%02x%02x%02x%02x… of model %s, found "
                         "%02x%02x%02x%02x…",
                         path, p.weights_id[0], p.weights_id[1], p.weights_id[2],

@@ -164,8 +164,7 @@ TEST(Devices, PredictSpeed) {
   int seen = 0;
   for (const std::string loop : phone["loops"]) {
     double cycles = 0, products = 0;
-    if (sscanf(loop.c_str(),
-               "oryon-1: linear_q of kind 4, 1 tokens: %lf cycles for %lf",
+    if (sscanf(loop.c_str(), "oryon-1: linear q4, 1 tokens: %lf cycles for %lf",
                &cycles, &products) != 2)
       continue;
     EXPECT_GE(cycles, products / 32) << loop;
@@ -193,6 +192,10 @@ TEST(Devices, RefuseWhatIsUnknown) {
   refuse(file.string(), "expected a text 'summary'");
   std::ofstream(file) << "[";
   refuse(file.string(), "board.json: ");
+  std::ofstream(file) << R"({"name": "board", "summary": "a board",
+    "family": "arm64", "system": "linux", "cpu": "cortex-b76",
+    "features": [], "optional": [], "l1_kib": 64, "l2_kib": 256})";
+  refuse(file.string(), "unknown 'cpu' 'cortex-b76'");
   // A board of the user's.
   std::ofstream(file) << R"({"name": "board", "summary": "a board",
     "family": "arm64", "system": "linux", "cpu": "cortex-a76",
@@ -204,6 +207,23 @@ TEST(Devices, RefuseWhatIsUnknown) {
   expectError(runLfmc("verify " + package + " " + golden("dense-b-bf16") +
                       " --runner 'false'"),
               "the runner failed");
+  expectError(runLfmc("bench " + package + " --runner true --isa base"),
+              "--isa: not with --runner");
+}
+
+// Packages for other machines, where a runner is missing.
+TEST(Devices, RunOnlyByARunner) {
+  for (const std::string target : {"aarch64-linux", "hexagon-v66"}) {
+    SCOPED_TRACE(target);
+    std::string package =
+        compile(tiny(), "--target " + target + " --max-context 32", "foreign");
+    ASSERT_NE(package, "");
+    expectError(runLfmc("run " + package + " --prompt x"),
+                "compiled for " + target);
+    expectError(runLfmc("verify " + package + " " + golden("dense-b-bf16")),
+                "take a --runner");
+    fs::remove_all(package);
+  }
 }
 
 } // namespace

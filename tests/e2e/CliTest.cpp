@@ -241,6 +241,15 @@ TEST(Cli, ListsTargets) {
   EXPECT_EQ(targets.code, 0);
   EXPECT_NE(targets.out.find("x86-64-v3"), std::string::npos);
   EXPECT_NE(targets.out.find("'host'"), std::string::npos);
+  // With facts of their own and without.
+  Outcome listed = runLfmc("targets --json");
+  EXPECT_EQ(listed.code, 0) << listed.err;
+  std::map<std::string, json> all;
+  for (const json &target : json::parse(listed.out))
+    all[target["name"]] = target;
+  EXPECT_EQ(all["x86-64-v3"]["triple"], "x86_64-unknown-linux-gnu");
+  EXPECT_EQ(all["raspberry-pi-5"]["cpu"], "cortex-a76");
+  EXPECT_FALSE(all["raspberry-pi-5"]["sources"].empty());
 }
 
 TEST(Cli, WorksWithoutALinkerOnlyByAMessage) {

@@ -60,6 +60,8 @@ Expected<int> bench(const Flags &flags) {
   if (!flags.runner.command.empty()) {
     if (flags.options.expertMib)
       return makeError("--expert-mib: not with --runner");
+    if (!flags.options.isa.empty())
+      return makeError("--isa: not with --runner, whose processor chooses");
     RunnerOptions runner = flags.runner;
     runner.threads = std::max(flags.options.threads, 1);
     return benchRemote(*package, flags.options, runner, flags.json);

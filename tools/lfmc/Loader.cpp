@@ -11,6 +11,8 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/xxhash.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <chrono>
 #include <dlfcn.h>
@@ -104,6 +106,15 @@ Expected<std::string> sharedObject(const std::string &library,
 Expected<const lfm_program *> loadProgram(StringRef package,
                                           const Json &manifest) {
   std::string name = manifest.at("name").get<std::string>();
+  const Json &target = manifest.at("target");
+  const Triple made(target.at("triple").get<std::string>());
+  const Triple here(sys::getProcessTriple());
+  if (made.getArch() != here.getArch() || made.getOS() != here.getOS() ||
+      made.isAndroid() != here.isAndroid())
+    return makeError("package {}: compiled for {} ({}), this machine is {}; "
+                     "lfmc verify and lfmc bench take a --runner",
+                     package.str(), target.at("name").get<std::string>(),
+                     made.str(), here.str());
   std::string symbol = name + "_program";
   Expected<std::string> object =
       sharedObject((package + "/lib" + name + ".a").str(), symbol);

@@ -2,6 +2,7 @@
 #include "tools/lfmc/Predict.h"
 
 #include "codegen/llvm/micro/Micro.h"
+#include "dialects/lfm2/Lfm2.h"
 #include "frontend/Errors.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -217,9 +218,16 @@ Expected<double> Predictor::cycles(const Json &params, const std::string &model,
   Expected<double> one = throughput(loop, model);
   if (!one)
     return one.takeError();
-  loops.push_back(fmt::format(
-      "{}: {} of kind {}, {} tokens: {:.0f} cycles for {} products", model,
-      kernel.family, value("wtype", 0), value("tokens", 1), *one, products));
+  // Shapes differ, their loops may not.
+  std::string line = fmt::format(
+      "{}: {} {}, {} tokens: {:.0f} cycles for {} products", model,
+      quantized ? "linear" : "linear, not quantized, kind",
+      quantized
+          ? lfm2::stringifyStoredKind(lfm2::StoredKind(value("wtype", 0))).str()
+          : std::to_string(value("wtype", 0)),
+      value("tokens", 1), *one, products);
+  if (!is_contained(loops, line))
+    loops.push_back(line);
   return known[key] = *one / double(products);
 }
 

@@ -58,7 +58,7 @@ void addTargets(CLI::App &app, Action &action) {
     action = [json]() -> llvm::Expected<int> {
       Json all = Json::array();
       for (const Target &target : allTargets()) {
-        Json facts;
+        Json facts; // null: none of its own
         if (!target.facts.empty())
           facts = Json::parse(target.facts.str());
         if (!*json) {
@@ -69,7 +69,8 @@ void addTargets(CLI::App &app, Action &action) {
                     {"summary", target.summary.str()},
                     {"triple", target.triple.str()},
                     {"state", state(target, facts)}};
-        row.update(facts);
+        if (!facts.is_null())
+          row.update(facts);
         all.push_back(row);
       }
       if (*json)

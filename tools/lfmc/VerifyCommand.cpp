@@ -277,6 +277,8 @@ Expected<int> verifyPackage(const Flags &flags) {
   if (!package)
     return package.takeError();
   if (!flags.runner.command.empty()) {
+    if (!levelOf(flags.path, flags.compile).empty())
+      return makeError("--isa: not with --runner, whose processor chooses");
     RunnerOptions runner = flags.runner;
     runner.threads = std::max(flags.threads, 1);
     Expected<std::unique_ptr<Remote>> remote = Remote::start(*package, runner);
