@@ -248,7 +248,7 @@ TEST(Cli, ListsTargets) {
   for (const json &target : json::parse(listed.out))
     all[target["name"]] = target;
   EXPECT_EQ(all["x86-64-v3"]["triple"], "x86_64-unknown-linux-gnu");
-  EXPECT_EQ(all["raspberry-pi-5"]["cpu"], "cortex-a76");
+  EXPECT_EQ(all["raspberry-pi-5"]["features"][0], "dotprod");
   EXPECT_FALSE(all["raspberry-pi-5"]["sources"].empty());
 }
 
