@@ -299,6 +299,9 @@ Error Compilation::writePackage(StringRef path, bool force,
   contents.manifest = manifest();
   if (Error error = checkAddresses(*machine, contents.manifest["sizes"]))
     return error;
+  if (machine->isHexagon()) // a missing one is said before the work
+    if (Expected<std::string> linker = findHexagonLinker(); !linker)
+      return linker.takeError();
   Expected<std::string> weights = directory->file(packageName + ".weights");
   if (!weights)
     return weights.takeError();

@@ -6,6 +6,7 @@
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Program.h"
 
 using namespace llvm;
 
@@ -17,6 +18,52 @@ Expected<std::string> readInstalled(const Twine &path) {
     return makeError("lfmc's installation is incomplete: cannot read {}: {}",
                      path.str(), contents.getError().message());
   return (*contents)->getBuffer().str();
+}
+
+Expected<std::string> findHexagonLinker() {
+  for (const char *name : {"ld.lld-22", "ld.lld"})
+    if (ErrorOr<std::string> path = sys::findProgramByName(name))
+      return *path;
+  return makeError("no linker for Hexagon: found no ld.lld-22 and no ld.lld in "
+                   "PATH; install lld");
+}
+
+// Calls within it are its own, whoever loads it beside another package's.
+static Error linkSharedObject(const std::string &library,
+                              const std::string &name,
+                              const std::string &output) {
+  Expected<std::string> linker = findHexagonLinker();
+  if (!linker)
+    return linker.takeError();
+  const std::string log = output + ".log", soname = "lib" + name + ".so";
+  const StringRef arguments[] = {*linker,
+                                 "-shared",
+                                 "-Bsymbolic",
+                                 "--gc-sections",
+                                 "--hash-style=both",
+                                 "-z",
+                                 "text",
+                                 "-z",
+                                 "defs",
+                                 "-z",
+                                 "noexecstack",
+                                 "-soname",
+                                 soname,
+                                 "-o",
+                                 output,
+                                 "--whole-archive",
+                                 library};
+  const std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log),
+                                                StringRef(log)};
+  std::string message;
+  int status = sys::ExecuteAndWait(*linker, arguments, std::nullopt, redirects,
+                                   0, 0, &message);
+  if (auto text = MemoryBuffer::getFile(log))
+    message += (*text)->getBuffer();
+  sys::fs::remove(log);
+  return status == 0 ? Error::success()
+                     : makeError("cannot link {}: {}: {}", soname, *linker,
+                                 StringRef(message).trim().str());
 }
 
 Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
@@ -39,7 +86,12 @@ Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
                                  installation.hexagon + "/liblfm_npu.a",
                                  /*darwin=*/false))
     return error;
-  for (const char *header : {"npu.h", "program.h"}) {
+  Expected<std::string> shared = directory.file("lib" + facts.name + ".so");
+  if (!shared)
+    return shared.takeError();
+  if (Error error = linkSharedObject(*library, facts.name, *shared))
+    return error;
+  for (const char *header : {"npu.h", "program.h", "status.h"}) {
     Expected<std::string> text =
         readInstalled(installation.headers + "/" + header);
     if (!text)

@@ -67,7 +67,11 @@ struct PackageContents {
   Json manifest; ///< "files" is added
 };
 
-/// The same for the NPU: its library and headers. Private to codegen/package.
+/// The path of the linker that makes shared objects and programs for Hexagon.
+llvm::Expected<std::string> findHexagonLinker();
+
+/// The same for the NPU: its libraries, headers and sources for the SDK. Private
+/// to codegen/package.
 llvm::Error writeHexagonParts(StagedDirectory &directory,
                               PackageContents &contents,
                               const Installation &installation);

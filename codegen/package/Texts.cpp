@@ -61,8 +61,9 @@ const char npuHeader[] = R"(/* @NAME@.h, written by @COMPILER@ for @TARGET@.
  * @MODEL@
  * A session holds up to @CONTEXT@ tokens.
  *
- * For code on the NPU: link lib@NAME@.a, which calls nothing outside itself;
- * lfm/npu.h documents sessions. The weights are in @NAME@.weights.
+ * For code on the NPU: link lib@NAME@.a, or lib@NAME@.so and ship it; neither
+ * calls anything outside itself. lfm/npu.h documents sessions. The weights are
+ * in @NAME@.weights.
  */
 #ifndef LFMC_PACKAGE_@NAME@_H
 #define LFMC_PACKAGE_@NAME@_H
@@ -75,6 +76,13 @@ extern "C" {
 
 /* The compiled model: immutable. */
 extern const lfm_program @NAME@_program;
+
+/* Opens the model: `weights` are the whole of "@NAME@.weights", `memory` are
+ * lfm_npu_session_bytes(&@NAME@_program), both aligned to LFM_NPU_ALIGNMENT. */
+static inline lfm_npu_status @NAME@_open(lfm_npu *npu, const uint8_t *weights,
+                                         void *memory) {
+  return lfm_npu_open(npu, &@NAME@_program, weights, memory);
+}
 
 #ifdef __cplusplus
 }

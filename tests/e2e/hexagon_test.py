@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packages for Hexagon: compiled, linked with the runner, run by qemu-hexagon,
 and compared with goldens and with the CPU's packages. usage: hexagon_test.py
-BUILD SOURCE COMPILER LD NM OBJDUMP [unittest's arguments]. Without qemu-hexagon
-the tests that run code fail: scripts/setup installs it."""
+BUILD SOURCE COMPILER LD NM OBJDUMP READELF CLANG [unittest's arguments]. Without
+qemu-hexagon the tests that run code fail: scripts/setup installs it."""
 import array
 import json
 import os
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-BUILD, SOURCE, COMPILER, LD, NM, OBJDUMP = sys.argv[1:7]
+BUILD, SOURCE, COMPILER, LD, NM, OBJDUMP, READELF, CLANG = sys.argv[1:9]
 LFMC = os.path.join(BUILD, "bin", "lfmc")
 PARTS = os.path.join(BUILD, "lib", "lfm", "hexagon")
 CHECKPOINTS = os.path.join(SOURCE, "tests", "data", "checkpoints")
@@ -49,6 +49,43 @@ def link_runner(package, name="npu"):
         os.path.join(PARTS, "liblfm_runner.a"),
         os.path.join(package, f"lib{name}.a"))
     return program
+
+
+def loaded(path, base):
+    """The bytes of a shared object as a loader leaves them at address `base`,
+    and its exported symbols' addresses there. Its relocations are all of the
+    kind that needs no symbol."""
+    with open(path, "rb") as file:
+        data = file.read()
+    offset, count = (struct.unpack_from("<I", data, 28)[0],
+                     struct.unpack_from("<H", data, 44)[0])
+    segments = [struct.unpack_from("<8I", data, offset + 32 * i)
+                for i in range(count)]
+    image = bytearray(max(s[2] + s[5] for s in segments if s[0] == 1))
+    for kind, at, address, _, size, *_ in segments:
+        if kind == 1:  # PT_LOAD
+            image[address:address + size] = data[at:at + size]
+    for line in run(READELF, "-r", path).stdout.splitlines():
+        if match := re.match(r"([0-9a-f]{8}) +[0-9a-f]+ +(R_HEX_\w+) +(\w+)$",
+                             line):
+            assert match[2] == "R_HEX_RELATIVE", line
+            struct.pack_into("<I", image, int(match[1], 16),
+                             base + int(match[3], 16))
+    return image, {name: base + address
+                   for name, address in dynamic_symbols(path)[0].items()}
+
+
+def dynamic_symbols(path):
+    """Addresses of what a shared object exports, and names that it wants."""
+    exported, wanted = {}, []
+    for line in run(READELF, "--dyn-syms", path).stdout.splitlines():
+        if match := re.match(r" *\d+: ([0-9a-f]+) +\d+ \w+ +(?:GLOBAL|WEAK) +"
+                             r"\w+ +(\w+) (\w+)$", line):
+            if match[2] == "UND":
+                wanted.append(match[3])
+            else:
+                exported[match[3]] = int(match[1], 16)
+    return exported, wanted
 
 
 def link_cpu(package):
@@ -396,8 +433,7 @@ class HexagonTest(unittest.TestCase):
         """vrmpy in the q8 loops of whole packages, floats of HVX from v68 on.
         All versions' kernels: lfmc_hvx_test."""
         self.check_products(self.dense_a_q8(), "v66")
-        package = compile_package(EXAMPLE, self.path("v73"), "--quant", "q8",
-                                  "--calibrate", "none", target="hexagon-v73")
+        package = self.v73()
         text = self.disassemble(package, "v73")
         self.assertGreater(text.count("qf32"), 100)
         self.assertNotIn("<unknown>", text)
@@ -408,6 +444,13 @@ class HexagonTest(unittest.TestCase):
         if not os.path.exists(package):
             compile_package(os.path.join(CHECKPOINTS, "dense-a-bf16"), package,
                             "--quant", "q8", "--calibrate", "none")
+        return package
+
+    def v73(self):
+        package = self.path("v73")
+        if not os.path.exists(package):
+            compile_package(EXAMPLE, package, "--quant", "q8", "--calibrate",
+                            "none", target="hexagon-v73")
         return package
 
     def disassemble(self, package, version):
@@ -445,6 +488,70 @@ class HexagonTest(unittest.TestCase):
         self.assertEqual([w for w in wanted if w not in
                           ("U", "_GLOBAL_OFFSET_TABLE_")], [])
 
+
+    def test_shared_object(self):
+        """It exports the model and lfm/npu.h, wants nothing and has no
+        relocations in code."""
+        with open(os.path.join(SOURCE, "runtime", "include", "lfm",
+                               "npu.h")) as file:
+            functions = re.findall(r"^LFM_API [\w *]+?(lfm_npu_\w+)\(",
+                                   file.read(), re.M)
+        self.assertGreater(len(functions), 10)
+        for package, flags in (self.dense_a, "0x66"), (self.v73(), "0x73"):
+            with self.subTest(flags=flags):
+                library = os.path.join(package, "libnpu.so")
+                header = run(READELF, "-h", library).stdout
+                self.assertRegex(header, r"Class: +ELF32\n")
+                self.assertRegex(header, r"Type: +DYN ")
+                self.assertRegex(header, r"Machine: +Qualcomm Hexagon\n")
+                self.assertRegex(header, rf"Flags: +{flags}\b")
+                exported, wanted = dynamic_symbols(library)
+                self.assertEqual(sorted(exported),
+                                 sorted(functions + ["npu_program"]))
+                self.assertEqual(wanted, [])
+                dynamic = run(READELF, "-d", library).stdout
+                self.assertIn("[libnpu.so]", dynamic)
+                self.assertRegex(dynamic, r"\(RELA\)")
+                self.assertNotIn("TEXTREL", dynamic)
+                self.assertNotIn("NEEDED", dynamic)
+                self.assertNotRegex(run(READELF, "-lW", library).stdout, "RWE|WE ")
+                with open(os.path.join(package, "npu.json")) as file:
+                    self.assertIn("libnpu.so", json.load(file)["files"])
+
+    def test_shared_object_runs(self):
+        """As a loader of the DSP places it: the runner, which has nothing of
+        the package, calls what it exports."""
+        package = self.dense_a_q8()
+        image, symbols = loaded(os.path.join(package, "libnpu.so"), 0x400000)
+        with open(self.path("image"), "wb") as file:
+            file.write(image)
+        with open(self.path("image.s"), "w") as file:
+            file.write('.section .shared,"awx",@progbits\n.globl image\nimage:\n'
+                       f'.incbin "{self.path("image")}"\n')
+        run(CLANG, "--target=hexagon-unknown-linux-musl", "-c",
+            self.path("image.s"), "-o", self.path("image.o"))
+        runner = self.path("shared-runner")
+        symbols["lfm_runner_program"] = symbols["npu_program"]
+        run(LD, "-static", "-e", "_start", "-u", "_start", "-u", "image",
+            "--section-start=.shared=0x400000",
+            *(f"--defsym={name}={address}" for name, address in symbols.items()),
+            os.path.join(PARTS, "liblfm_runner.a"), self.path("image.o"), "-o",
+            runner)
+        weights = os.path.join(package, "npu.weights")
+        for mode in [], ["decode", "300000", "3"]:
+            with self.subTest(mode=mode):
+                wanted, found = (
+                    self.generate(program, weights, [5, 90, 17, 3], 4, *mode)
+                    for program in (link_runner(package), runner))
+                self.assertEqual(found, wanted)
+
+    def test_no_linker(self):
+        folder = self.path("no-linker")
+        done = run("env", "PATH=/nowhere", LFMC, "compile",
+                   os.path.join(CHECKPOINTS, "dense-a-bf16"), "--target",
+                   "hexagon-v66", "-o", folder, code=1)
+        self.assertIn("no linker for Hexagon", done.stderr)
+        self.assertFalse(os.path.exists(folder))
 
     def compare_with_cpu(self, checkpoint, quant, ids, count, tolerance,
                          least=0):
@@ -515,4 +622,4 @@ class HexagonTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[7:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[9:])

@@ -85,12 +85,13 @@ Error linkHexagon(StringRef package, const std::string &name,
                   const std::string &chosen, const Installation &installation,
                   const std::string &program) {
   std::string linker = chosen;
-  for (const char *found : {"ld.lld-22", "ld.lld"})
-    if (linker.empty() && sys::findProgramByName(found))
-      linker = found;
-  if (linker.empty())
-    return makeError("no linker for Hexagon: install lld, or name ld.lld with "
-                     "--runner-cc");
+  if (linker.empty()) {
+    Expected<std::string> found = findHexagonLinker();
+    if (!found)
+      return joinErrors(found.takeError(),
+                        makeError("--runner-cc names another"));
+    linker = *found;
+  }
   return shell(fmt::format("{} -static -e _start -u _start "
                            "--defsym=lfm_runner_program={}_program -o {} {} {}",
                            linker, name, shellWord(program),

@@ -9,6 +9,7 @@
 #define LFM_NPU_H
 
 #include "lfm/program.h"
+#include "lfm/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +31,7 @@ typedef enum lfm_npu_status {
 } lfm_npu_status;
 
 /* What `status` means, lower case, without a full stop. */
-const char *lfm_npu_message(lfm_npu_status status);
+LFM_API const char *lfm_npu_message(lfm_npu_status status);
 
 /* Of the weights and of a session's memory, in bytes. */
 #define LFM_NPU_ALIGNMENT 128
@@ -80,16 +81,16 @@ typedef struct lfm_npu {
 } lfm_npu;
 
 /* Whether `header`, the first bytes of a weights file, is of this program. */
-lfm_npu_status lfm_npu_check(const lfm_program *program,
-                             const lfm_weights_header *header);
+LFM_API lfm_npu_status lfm_npu_check(const lfm_program *program,
+                                     const lfm_weights_header *header);
 
 /* Bytes that a session takes beside the weights. */
-uint64_t lfm_npu_session_bytes(const lfm_program *program);
+LFM_API uint64_t lfm_npu_session_bytes(const lfm_program *program);
 
 /* Starts an empty sequence. `weights` are the whole file, `memory` are
  * lfm_npu_session_bytes; both outlive the session. */
-lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
-                            const uint8_t *weights, void *memory);
+LFM_API lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
+                                    const uint8_t *weights, void *memory);
 
 /* Lets steps keep their scratch in `vtcm`, `bytes` of memory beside the vector
  * units, until the next call: all steps where `bytes` are at least the
@@ -97,7 +98,8 @@ lfm_npu_status lfm_npu_open(lfm_npu *npu, const lfm_program *program,
  * session's memory again, where it also is after lfm_npu_open. Scratch lives no
  * longer than lfm_npu_read, so that VTCM can be had and given back around each.
  * Fails with LFM_NPU_VTCM and changes nothing. */
-lfm_npu_status lfm_npu_use_vtcm(lfm_npu *npu, void *vtcm, uint64_t bytes);
+LFM_API lfm_npu_status lfm_npu_use_vtcm(lfm_npu *npu, void *vtcm,
+                                        uint64_t bytes);
 
 /* Has steps run on `threads` threads: the one that calls lfm_npu_read, which is
  * number 0, and threads - 1 of the caller's, with LFM_NPU_STACK_BYTES of stack
@@ -105,28 +107,28 @@ lfm_npu_status lfm_npu_use_vtcm(lfm_npu *npu, void *vtcm, uint64_t bytes);
  * outlives the team and may be null for one thread. Not while lfm_npu_read runs
  * or threads of an earlier team work. Fails with LFM_NPU_THREADS and changes
  * nothing. */
-lfm_npu_status lfm_npu_set_threads(lfm_npu *npu, int32_t threads,
-                                   const lfm_npu_system *system);
+LFM_API lfm_npu_status lfm_npu_set_threads(lfm_npu *npu, int32_t threads,
+                                           const lfm_npu_system *system);
 
 /* What thread number `thread` of a team does, 1 to threads - 1, until
  * lfm_npu_dismiss. lfm_npu_read waits for those that are not there yet. */
-void lfm_npu_work(lfm_npu *npu, int32_t thread);
+LFM_API void lfm_npu_work(lfm_npu *npu, int32_t thread);
 
 /* Lets the team's threads return from lfm_npu_work; steps run on one thread
  * from then on. Not while lfm_npu_read runs. */
-void lfm_npu_dismiss(lfm_npu *npu);
+LFM_API void lfm_npu_dismiss(lfm_npu *npu);
 
 /* Forgets all tokens. */
-void lfm_npu_reset(lfm_npu *npu);
+LFM_API void lfm_npu_reset(lfm_npu *npu);
 
 /* Reads `count` tokens: one by decode, more by prefill. On return `logits`, if
  * not null, are those after the last, or with `all` after each of them
  * ([count][vocab_size]). Fails before it has read any. */
-lfm_npu_status lfm_npu_read(lfm_npu *npu, const int32_t *ids, int32_t count,
-                            float *logits, int32_t all);
+LFM_API lfm_npu_status lfm_npu_read(lfm_npu *npu, const int32_t *ids,
+                                    int32_t count, float *logits, int32_t all);
 
 /* The most likely token; the first of equals. */
-int32_t lfm_npu_greedy(const lfm_npu *npu, const float *logits);
+LFM_API int32_t lfm_npu_greedy(const lfm_npu *npu, const float *logits);
 
 #ifdef __cplusplus
 }
