@@ -68,6 +68,8 @@ PackageFacts Compilation::facts() const {
   facts.compiler = compilerVersion();
   facts.version = LFMC_VERSION;
   facts.target = targetNames();
+  if (machine->isHexagon())
+    facts.arch = machine->cpu.substr(StringRef("hexagon").size()).str();
   facts.vtcmBytes = machine->vtcmBytes;
   facts.maxContext = maxContext;
   facts.model = fmt::format(

@@ -100,18 +100,18 @@ Error writeHexagonParts(StagedDirectory &directory, PackageContents &contents,
       return error;
   }
   const std::pair<const char *, std::string> sources[] = {
-      {"lfm_npu_rpc.idl", "lfm_npu_rpc.idl"},
-      {"lfm_npu_threads.h", "lfm_npu_threads.h"},
-      {"skel.c.in", facts.name + "_skel.c"},
-      {"device.h.in", facts.name + "_device.h"},
-      {"device.c.in", facts.name + "_device.c"}};
+      {"README.md.in", "README.md"},
+      {"lfm_npu_rpc.idl", "device/lfm_npu_rpc.idl"},
+      {"lfm_npu_threads.h", "device/lfm_npu_threads.h"},
+      {"skel.c.in", "device/" + facts.name + "_skel.c"},
+      {"device.h.in", "device/" + facts.name + "_device.h"},
+      {"device.c.in", "device/" + facts.name + "_device.c"}};
   for (const auto &[from, to] : sources) {
     Expected<std::string> text =
         readInstalled(installation.hexagon + "/device/" + from);
     if (!text)
       return text.takeError();
-    if (Error error =
-            directory.write("device/" + to, filledText(text->c_str(), facts)))
+    if (Error error = directory.write(to, filledText(text->c_str(), facts)))
       return error;
   }
   return directory.write(facts.name + ".h", npuHeaderText(facts));

@@ -192,6 +192,7 @@ std::string filledText(const char *text, const PackageFacts &facts) {
                      {"COMPILER", facts.compiler},
                      {"VERSION", facts.version},
                      {"TARGET", facts.target},
+                     {"ARCH", facts.arch},
                      {"CONTEXT", std::to_string(facts.maxContext)},
                      {"VTCM", std::to_string(facts.vtcmBytes)}});
 }

@@ -16,6 +16,7 @@ struct PackageFacts {
   std::string compiler; ///< "lfmc 0.1.0"
   std::string version;  ///< "0.1.0"
   std::string target;   ///< "x86-64-v4"
+  std::string arch;     ///< Hexagon: its version, "v66"; empty elsewhere
   int64_t maxContext = 0;
   int64_t vtcmBytes = 0; ///< Target::vtcmBytes
   bool hasTokenizer = false, hasChatTemplate = false;

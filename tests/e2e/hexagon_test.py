@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packages for Hexagon: compiled, linked with the runner, run by qemu-hexagon,
 and compared with goldens and with the CPU's packages. usage: hexagon_test.py
-BUILD SOURCE COMPILER LD NM OBJDUMP READELF CLANG [unittest's arguments]. Without
-qemu-hexagon the tests that run code fail: scripts/setup installs it."""
+BUILD SOURCE COMPILER LD NM OBJDUMP READELF CLANG CMAKE [unittest's arguments].
+Without qemu-hexagon the tests that run code fail: scripts/setup installs it."""
 import array
 import json
 import os
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-BUILD, SOURCE, COMPILER, LD, NM, OBJDUMP, READELF, CLANG = sys.argv[1:9]
+BUILD, SOURCE, COMPILER, LD, NM, OBJDUMP, READELF, CLANG, CMAKE = sys.argv[1:10]
 LFMC = os.path.join(BUILD, "bin", "lfmc")
 PARTS = os.path.join(BUILD, "lib", "lfm", "hexagon")
 CHECKPOINTS = os.path.join(SOURCE, "tests", "data", "checkpoints")
@@ -354,27 +354,90 @@ class HexagonTest(unittest.TestCase):
         done = run(*emulator, *command, "16", code=1)
         self.assertIn("16: the system does not start the threads", done.stderr)
 
+    def test_headers(self):
+        """Each alone, from the package's folders. lfm_npu_threads.h is the
+        skeleton's and needs the SDK (test_device_sources)."""
+        with open(os.path.join(self.dense_a, "npu.json")) as file:
+            headers = [name for name in json.load(file)["files"]
+                       if name.endswith(".h") and "threads" not in name]
+        for name in "npu.h", "lfm/npu.h", "device/npu_device.h":
+            self.assertIn(name, headers)
+        for header in headers:
+            for language in ["c", "-std=c99"], ["c++", "-std=c++17"]:
+                with self.subTest(header=header, language=language):
+                    run(COMPILER, "-x", *language, "-Wall", "-Wextra", "-Werror",
+                        "-pedantic", "-fsyntax-only", f"-I{self.dense_a}",
+                        f"-I{self.dense_a}/device", "-",
+                        input=f'#include "{header}"\n')
+
+    def cpu_to_fall_back_to(self):
+        package = self.path("npu_cpu")
+        if not os.path.exists(package):
+            compile_package(os.path.join(CHECKPOINTS, "dense-a-bf16"), package,
+                            name="npu_cpu", target="host")
+        return package
+
+    def test_readme(self):
+        """It names the package's files, all of them, and the target's version;
+        its CMake builds the application's side with stand-ins for the SDK."""
+        package = self.path("readme")
+        shutil.copytree(self.dense_a, package)
+        with open(os.path.join(package, "README.md")) as file:
+            text = file.read()
+        self.assertNotRegex(text, r"@\w+@")
+        with open(os.path.join(package, "npu.json")) as file:
+            files = set(json.load(file)["files"])
+        rows = re.findall(r"^\| (`.*?`) \|", text, re.M)
+        self.assertEqual(set(re.findall(r"`([^`]+)`", " ".join(rows))),
+                         files - {"README.md"})
+        commands = " ".join(re.findall(r"```sh\n(.*?)```", text, re.S))
+        for file in re.findall(r"(?<= )(?:device/\S+|libnpu\.\S+)", commands):
+            self.assertIn(file, files)
+        for wanted in "-mv66 ", "computev66/", "device/npu_skel.c ", " libnpu.a ":
+            self.assertIn(wanted, commands)
+        self.assertIn(" 262144 bytes", text)
+        os.mkdir(os.path.join(package, "gen"))
+        with open(os.path.join(package, "gen", "lfm_npu_rpc_stub.c"), "w") as file:
+            file.write('#include "lfm_npu_rpc.h"\n')
+        android = compile_package(os.path.join(CHECKPOINTS, "dense-a-bf16"),
+                                  self.path("android"), name="npu_cpu",
+                                  target="android-arm64")
+        os.mkdir(self.path("application"))
+        with open(self.path("application/CMakeLists.txt"), "w") as file:
+            file.write("cmake_minimum_required(VERSION 3.18)\n"
+                       "project(application C CXX)\n"
+                       "include_directories(${STANDINS})\n" +
+                       re.search(r"```cmake\n(.*?)```", text, re.S).group(1))
+        for cpu in android, self.cpu_to_fall_back_to():
+            run(CMAKE, "-S", self.path("application"), "-B", cpu + "-build",
+                f"-DCMAKE_C_COMPILER={COMPILER}", f"-DNPU={package}",
+                f"-DCPU={cpu}", f"-DSTANDINS={SOURCE}/tests/e2e/programs/fastrpc")
+        self.assertTrue(os.path.exists(android + "-build/lfm_runtime"))
+        run(CMAKE, "--build", cpu + "-build")
+        defined = run(NM, "--defined-only", cpu + "-build/libnpu_device.a").stdout
+        self.assertIn(" T npu_device_open", defined)
+
     def test_device_sources(self):
         """The application's side, the DSP's and the CPU to fall back to, in one
-        process of this machine: the DSP's has a program for this machine."""
+        process of this machine: the DSP's has a program for this machine.
+        Headers are the packages' own."""
         checkpoint = os.path.join(CHECKPOINTS, "dense-a-bf16")
         here = compile_package(checkpoint, self.path("here"), target="host")
-        cpu = compile_package(checkpoint, self.path("npu_cpu"), name="npu_cpu",
-                              target="host")
+        cpu = self.cpu_to_fall_back_to()
         device = os.path.join(self.dense_a, "device")
         with open(os.path.join(device, "lfm_npu_rpc.idl")) as idl:
             self.assertIn("interface lfm_npu_rpc : remote_handle64", idl.read())
         programs = os.path.join(SOURCE, "tests", "e2e", "programs")
         program = self.path("device")
-        run(COMPILER, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-include",
-            "lfm/npu.h", os.path.join(device, "npu_skel.c"),
+        run(COMPILER, "-std=gnu11", "-Wall", "-Wextra", "-Werror",
+            os.path.join(device, "npu_skel.c"),
             os.path.join(device, "npu_device.c"),
             os.path.join(programs, "device.c"),
             os.path.join(SOURCE, "runtime", "hexagon", "Npu.c"),
             os.path.join(SOURCE, "runtime", "hexagon", "Team.c"),
-            f"-I{SOURCE}/runtime/include", f"-I{device}", f"-I{here}",
-            f"-I{cpu}", f"-I{programs}/fastrpc", f"-L{here}", f"-L{cpu}",
-            "-lnpu", "-lnpu_cpu", "-lpthread", "-lm", "-o", program)
+            f"-I{self.dense_a}", f"-I{device}", f"-I{cpu}",
+            f"-I{programs}/fastrpc", f"-L{here}", f"-L{cpu}", "-lnpu",
+            "-lnpu_cpu", "-lpthread", "-lm", "-o", program)
         npu_weights = os.path.join(here, "npu.weights")
         cpu_weights = os.path.join(cpu, "npu_cpu.weights")
         npu = run(program, npu_weights, cpu_weights).stdout.split()
@@ -622,4 +685,4 @@ class HexagonTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[9:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[10:])
