@@ -103,15 +103,17 @@ Expected<Target> readDevice(StringRef contents, StringRef name,
   target.summary = kept(values[1]);
   target.cpu = kept(values[3]);
   target.facts = kept(contents);
-  if (values[3] != "generic" && !AArch64::parseCpu(values[3]))
+  const bool arm = values[2] == "arm64";
+  if (!arm && values[2] != "hexagon")
+    return fail(name, "unknown family '%s', expected arm64 or hexagon",
+                values[2].str().c_str());
+  if (arm && values[3] != "generic" && !AArch64::parseCpu(values[3]))
     return fail(name,
                 "unknown 'cpu' '%s', expected one of clang "
                 "--print-supported-cpus --target=aarch64",
                 values[3].str().c_str());
-  if (values[2] != "arm64")
-    return fail(name, "unknown family '%s', expected arm64",
-                values[2].str().c_str());
-  if (Error error = describeArm64(target, *facts, *features))
+  auto describe = arm ? describeArm64 : describeHexagon;
+  if (Error error = describe(target, *facts, *features))
     return error;
   return target;
 }

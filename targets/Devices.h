@@ -27,6 +27,8 @@ llvm::Expected<Target> readDevice(llvm::StringRef text, llvm::StringRef name,
 /// Fills in what follows from a device's family and features.
 llvm::Error describeArm64(Target &target, const llvm::json::Object &facts,
                           llvm::ArrayRef<std::string> features);
+llvm::Error describeHexagon(Target &target, const llvm::json::Object &facts,
+                            llvm::ArrayRef<std::string> features);
 
 /// A copy that lives as long as the process.
 llvm::StringRef kept(llvm::StringRef text);

@@ -64,31 +64,6 @@ static const Target targets[] = {
      LFM_CPU_X86_V2 | LFM_CPU_X86_V3 | LFM_CPU_X86_V4 | LFM_CPU_AVX512_ICELAKE |
          LFM_CPU_AVX512_BF16 | LFM_CPU_AMX_INT8,
      16, 32, 48 << 10, 2 << 20},
-// Halide's own code for Hexagon has no floats in vectors; it writes generic IR
-// for a processor with pointers of the same size instead, and vectors of the
-// given bits, which LLVM maps to HVX. Sizes of VTCM are those of TVM's table of
-// targets (v66 to v75), later versions like the last.
-#define LFMC_HEXAGON(version, floats, halide, bits, vtcm, summary)             \
-  {                                                                            \
-    "hexagon-v" version, summary, "hexagon-unknown-linux-musl",                \
-        "hexagonv" version, "+hvxv" version ",+hvx-length128b" floats,         \
-        "arm-32-noos-no_neon" halide, bits, 32, 32, 32 << 10, 1 << 20, {}, {}, \
-        vtcm                                                                   \
-  }
-    LFMC_HEXAGON("66", "", "", LFM_CPU_HVX, 256 << 10,
-                 "Hexagon v66 with HVX (Snapdragon 855); run under qemu"),
-#define LFMC_HEXAGON_FLOAT(version, mib, summary)                              \
-  LFMC_HEXAGON(version, ",+hvx-qfloat", "-vector_bits_1024",                   \
-               LFM_CPU_HVX | LFM_CPU_HVX_FLOAT, mib << 20,                     \
-               summary "; never run")
-    LFMC_HEXAGON_FLOAT("68", 4, "Hexagon v68 with HVX float (Snapdragon 888)"),
-    LFMC_HEXAGON_FLOAT("69", 8, "Hexagon v69 with HVX float (8 Gen 1)"),
-    LFMC_HEXAGON_FLOAT("73", 8, "Hexagon v73 with HVX float (8 Gen 2)"),
-    LFMC_HEXAGON_FLOAT("75", 8, "Hexagon v75 with HVX float (8 Gen 3)"),
-    LFMC_HEXAGON_FLOAT("79", 8, "Hexagon v79 with HVX float (8 Elite)"),
-    LFMC_HEXAGON_FLOAT("81", 8, "Hexagon v81 with HVX float (8 Elite Gen 5)"),
-#undef LFMC_HEXAGON_FLOAT
-#undef LFMC_HEXAGON
 };
 
 static const std::vector<Target> &targetTable() {

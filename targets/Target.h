@@ -35,7 +35,7 @@ struct Target {
   /// The device file's text (JSON, devices/README.md); empty for x86-64.
   llvm::StringRef facts = {};
   /// Hexagon: memory beside the vector units (VTCM) that a program may ask
-  /// for; 0: none. The smallest of the chips with that version.
+  /// for; 0: none. That of phones; other chips with that version may have less.
   int64_t vtcmBytes = 0;
 
   bool isX86() const { return triple.starts_with("x86_64"); }

@@ -160,6 +160,71 @@ class HexagonTest(unittest.TestCase):
                     self.assertLess(largest_error(logits[:len(wanted)], wanted),
                                     1e-4)
 
+    def test_v67(self):
+        """A golden and the quantized tokens of v66's package, by its own
+        instructions. qemu-hexagon 7.2 has this processor alone."""
+        golden = os.path.join(GOLDENS, "dense-a-bf16.safetensors")
+        checkpoint = os.path.join(CHECKPOINTS, "dense-a-bf16")
+        package = compile_package(checkpoint, self.path("v67"),
+                                  target="hexagon-v67")
+        header = run(READELF, "-h", os.path.join(package, "libnpu.so")).stdout
+        self.assertRegex(header, r"Flags: +0x67\b")
+        done = run(LFMC, "verify", package, golden, "--runner",
+                   "qemu-hexagon -cpu v67", "--case", "p0", "--case", "p1")
+        self.assertIn("2 cases: passed", done.stdout)
+        package = compile_package(checkpoint, package, "--quant", "q8",
+                                  "--calibrate", "none", target="hexagon-v67")
+        ids, found = [5, 90, 17, 3, 44], []
+        for each in package, self.dense_a_q8():
+            found.append(self.generate(link_runner(each), os.path.join(
+                each, "npu.weights"), ids, 8))
+        self.assertEqual(found[0], found[1])
+
+    def test_targets(self):
+        """What `lfmc targets` says of each version, and a user's own."""
+        rows = {row["name"]: row for row in json.loads(
+            run(LFMC, "targets", "--json").stdout)}
+        names = [name for name in rows if name.startswith("hexagon-")]
+        self.assertEqual(names, ["hexagon-v" + v for v in
+                                 "66 67 68 69 73 75 79 81".split()])
+        for name in names:
+            row, runs = rows[name], name in ("hexagon-v66", "hexagon-v67")
+            with self.subTest(name=name):
+                self.assertEqual(row["features"],
+                                 ["hvx"] if runs else ["hvx", "hvx-qfloat"])
+                self.assertEqual(row["state"], "run under qemu-hexagon" if runs
+                                 else "checked, not run")
+                for fact in "features", "vtcm", "caches":
+                    self.assertTrue(row["sources"][fact])
+        self.assertIn("vtcm from: ", run(LFMC, "targets").stdout)
+        with open(os.path.join(SOURCE, "targets", "devices",
+                               "hexagon-v66.json")) as file:
+            facts = json.load(file)
+        for key, value, message in (
+                ("cpu", "hexagon", "unknown cpu 'hexagon'"),
+                ("features", ["hvx", "hvx-ieee"], "unknown feature 'hvx-ieee'"),
+                ("features", [], "expected the feature hvx"),
+                ("features", ["hvx", "hvx-qfloat"],
+                 "hvx-qfloat needs hexagonv68, found hexagonv66"),
+                ("vtcm_kib", -1, "expected 'vtcm_kib' from 0"),
+                ("family", "dsp", "expected arm64 or hexagon")):
+            with open(self.path("device.json"), "w") as file:
+                json.dump(facts | {key: value}, file)
+            done = run(LFMC, "compile", self.dense_a, "-o", self.path("none"),
+                       "--target", self.path("device.json"), code=1)
+            self.assertIn(message, done.stderr)
+        with open(self.path("device.json"), "w") as file:
+            json.dump(facts | {"name": "mine", "vtcm_kib": 128}, file)
+        package = compile_package(os.path.join(CHECKPOINTS, "dense-a-bf16"),
+                                  self.path("mine"),
+                                  target=self.path("device.json"))
+        with open(os.path.join(package, "npu.json")) as file:
+            self.assertEqual(json.load(file)["sizes"]["vtcm_bytes"], 128 << 10)
+        done = run(LFMC, "compile", self.dense_a, "-o", self.path("none"),
+                   "--target", "hexagon-v66+hvx-qfloat", code=1)
+        self.assertIn("target hexagon-v66 lacks the feature 'hvx-qfloat' "
+                      "(features: hvx)", done.stderr)
+
     def test_all_dense_goldens(self):
         """lfmc verify by the emulator: each dense checkpoint, read whole, in
         chunks and token by token. Scalar floats are slow there: short prompts."""
