@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an application makes of a package for Android or Apple: shared objects,
+// and the samples of examples/ as they stand. Debian's compiler stands for the
+// NDK's; Gradle, Kotlin and Swift are not run.
+#include "Cross.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path samples = fs::path(LFMC_EXAMPLES);
+
+// Links shared objects like -nostdlib++ does, and refuses what is undefined.
+const std::string toolchain =
+    " -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 "
+    "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ "
+    "-DCMAKE_CXX_STANDARD_LIBRARIES='-lc -lgcc' "
+    "-DCMAKE_SHARED_LINKER_FLAGS='-nodefaultlibs -Wl,--no-undefined "
+    "-Wl,-z,text'";
+
+/// Builds `source` below itself; false after a failure.
+bool build(const fs::path &source, const std::string &flags) {
+  const std::string to = (source / "build").string();
+  Outcome built =
+      shell(LFMC_CMAKE " -G Ninja -S " + source.string() + " -B " + to +
+            toolchain + " " + flags + " && " LFMC_CMAKE " --build " + to);
+  EXPECT_EQ(built.code, 0) << built.out << built.err;
+  return built.code == 0;
+}
+
+/// Checks what a loader of Android wants, and returns the exported symbols, one
+/// a line.
+std::string exportsOf(const fs::path &library) {
+  Outcome table =
+      shell(LFMC_LLVM_BIN "/llvm-readelf -W --dynamic -l " + library.string());
+  EXPECT_EQ(table.code, 0) << table.err;
+  EXPECT_EQ(table.out.find("TEXTREL"), std::string::npos);
+  size_t needed = 0;
+  std::istringstream lines(table.out);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t name = line.find("Shared library: [");
+    if (name == std::string::npos)
+      continue;
+    ++needed;
+    EXPECT_EQ(line.find("++", name), std::string::npos) << line;
+  }
+  EXPECT_GE(needed, 1u); // the C library
+  return shell(LFMC_LLVM_BIN "/llvm-nm -D --defined-only --format=just-symbols "
+                             "--no-weak " +
+               library.string())
+      .out;
+}
+
+// An application may do without a C++ library, or choose its own.
+TEST(AndroidPackage, NeedsNoCxxLibrary) {
+  if (!has("aarch64-linux-gnu-g++"))
+    GTEST_SKIP() << "NOT TESTED: no cross compiler";
+  std::string package = compile(tiny(), "--target android-arm64", "shared");
+  ASSERT_NE(package, "");
+  fs::path app = Sandbox::get().root / "sharedapp";
+  fs::create_directories(app);
+  std::ofstream(app / "app.cpp")
+      << "#include <shared.h>\n"
+         "extern \"C\" lfm_status app_run(const char *path) {\n"
+         "  lfm_model *model;\n  lfm_session *session;\n"
+         "  shared_open(path, &model, 0, 0);\n"
+         "  lfm_session_create(model, 0, &session, 0, 0);\n"
+         "  return lfm_generate(session, 0, 0, 0, 0, 0, 0);\n}\n";
+  std::ofstream(app / "CMakeLists.txt")
+      << "cmake_minimum_required(VERSION 3.18)\nproject(app CXX)\n"
+         "find_package(shared REQUIRED NO_CMAKE_FIND_ROOT_PATH)\n"
+         "add_library(app SHARED app.cpp)\n"
+         "target_link_libraries(app shared::shared)\n";
+  ASSERT_TRUE(build(app, "-DCMAKE_PREFIX_PATH=" + package));
+  EXPECT_NE(exportsOf(app / "build/libapp.so").find("app_run\n"),
+            std::string::npos);
+  // The NDK's other choices hide even <atomic> and <new>, which the runtime
+  // includes.
+  const std::string gradle = readFile(samples / "android/app/build.gradle.kts");
+  EXPECT_NE(gradle.find("externalNativeBuild"), std::string::npos);
+  EXPECT_EQ(gradle.find("ANDROID_STL=none"), std::string::npos);
+  EXPECT_EQ(gradle.find("ANDROID_STL=system"), std::string::npos);
+}
+
+} // namespace
