@@ -4,7 +4,7 @@ plugins {
 }
 
 android {
-    namespace = "lfm"
+    namespace = "lfm.sample"
     compileSdk = 35
     defaultConfig {
         applicationId = "lfm.sample"
@@ -13,4 +13,9 @@ android {
         ndk { abiFilters += "arm64-v8a" }
     }
     externalNativeBuild { cmake { path = file("src/main/cpp/CMakeLists.txt") } }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_17
+        targetCompatibility = JavaVersion.VERSION_17
+    }
+    kotlinOptions { jvmTarget = "17" }
 }
