@@ -9,6 +9,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace llvm;
 
@@ -97,6 +98,7 @@ static Error writeParts(StagedDirectory &directory, PackageContents &contents,
   const std::string &name = facts.name;
   const std::string runtime = installation.runtimeOf(*contents.target);
   facts.runtimeSources = runtime.empty();
+  facts.android = Triple(contents.target->triple).isAndroid();
   if (Error error = hideSymbols(contents.objects, name))
     return error;
   Expected<std::string> library = directory.file("lib" + name + ".a");

@@ -20,7 +20,6 @@ std::string fill(std::string text,
   return text;
 }
 
-
 const char header[] = R"(/* @NAME@.h, written by @COMPILER@ for @TARGET@.
  *
  * @MODEL@
@@ -155,9 +154,13 @@ set(@NAME@_WEIGHTS "${@NAME@_ROOT}/@NAME@.weights")
   set_target_properties(@NAME@::@NAME@ PROPERTIES
     IMPORTED_LOCATION "${@NAME@_ROOT}/lib@NAME@.a"
     INTERFACE_INCLUDE_DIRECTORIES "${@NAME@_ROOT}"
-    INTERFACE_LINK_LIBRARIES "@LIBRARIES@")
+    INTERFACE_LINK_LIBRARIES "@LIBRARIES@"@OPTIONS@)
 endif()
 )";
+
+// The NDK's linker aligns for pages of 4 KB before version 28.
+const char androidOptions[] = R"(
+    INTERFACE_LINK_OPTIONS "LINKER:-z,max-page-size=16384")";
 
 const char runtimeSubdirectory[] =
     R"(if(NOT TARGET lfm_runtime) # several models share one
@@ -217,7 +220,8 @@ std::string cmakeConfigText(const PackageFacts &facts) {
   return filledText(
       fill(cmakeConfig,
            {{"RUNTIME", sources ? runtimeSubdirectory : ""},
-            {"LIBRARIES", sources ? "lfm_runtime" : "Threads::Threads;m"}})
+            {"LIBRARIES", sources ? "lfm_runtime" : "Threads::Threads;m"},
+            {"OPTIONS", facts.android ? androidOptions : ""}})
           .c_str(),
       facts);
 }

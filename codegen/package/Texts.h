@@ -22,6 +22,7 @@ struct PackageFacts {
   bool hasTokenizer = false, hasChatTemplate = false;
   /// Whether the package carries the runtime's sources in the library's place.
   bool runtimeSources = false;
+  bool android = false; ///< whose pages may have 16 KB
 };
 
 /// `text` with @NAME@ and the like replaced.

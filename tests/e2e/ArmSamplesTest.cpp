@@ -36,15 +36,20 @@ std::string exportsOf(const fs::path &library) {
       shell(LFMC_LLVM_BIN "/llvm-readelf -W --dynamic -l " + library.string());
   EXPECT_EQ(table.code, 0) << table.err;
   EXPECT_EQ(table.out.find("TEXTREL"), std::string::npos);
-  size_t needed = 0;
+  size_t needed = 0, loads = 0;
   std::istringstream lines(table.out);
   for (std::string line; std::getline(lines, line);) {
+    if (line.find(" LOAD ") != std::string::npos) {
+      ++loads;
+      EXPECT_NE(line.find(" 0x4000"), std::string::npos) << line;
+    }
     const size_t name = line.find("Shared library: [");
     if (name == std::string::npos)
       continue;
     ++needed;
     EXPECT_EQ(line.find("++", name), std::string::npos) << line;
   }
+  EXPECT_GE(loads, 2u);
   EXPECT_GE(needed, 1u); // the C library
   return shell(LFMC_LLVM_BIN "/llvm-nm -D --defined-only --format=just-symbols "
                              "--no-weak " +
