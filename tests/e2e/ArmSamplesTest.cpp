@@ -5,6 +5,10 @@
 // NDK's; Gradle, Kotlin and Swift are not run.
 #include "Cross.h"
 
+#include <map>
+#include <regex>
+#include <set>
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -86,6 +90,77 @@ TEST(AndroidPackage, NeedsNoCxxLibrary) {
   EXPECT_NE(gradle.find("externalNativeBuild"), std::string::npos);
   EXPECT_EQ(gradle.find("ANDROID_STL=none"), std::string::npos);
   EXPECT_EQ(gradle.find("ANDROID_STL=system"), std::string::npos);
+}
+
+/// The groups of each place of `text` where `expression` is.
+std::vector<std::vector<std::string>> matches(const std::string &text,
+                                              const std::string &expression) {
+  const std::regex compiled(expression);
+  std::vector<std::vector<std::string>> found;
+  for (std::sregex_iterator it(text.begin(), text.end(), compiled), end;
+       it != end; ++it)
+    found.emplace_back(it->begin(), it->end());
+  return found;
+}
+
+/// "Java_lfm_Model_open(jstring) jlong" of each native function of `kotlin`.
+std::set<std::string> nativesOfKotlin(const std::string &kotlin) {
+  const std::map<std::string, std::string> types = {
+      {"", "void"},
+      {"Long", "jlong"},
+      {"String", "jstring"},
+      {"Listener", "jobject"},
+      {"ByteArray", "jbyteArray"}};
+  std::set<std::string> natives;
+  const std::string name = matches(kotlin, "package ([a-z.]+)").at(0)[1];
+  for (const auto &function : matches(
+           kotlin,
+           R"(@JvmStatic private external fun (\w+)\((.*)\)(?:: (\w+))?)")) {
+    std::string native = "Java_" + name + "_Model_" + function[1] + "(";
+    for (const auto &one : matches(function[2], R"(\w+: (\w+))"))
+      native += types.at(one[1]) + ",";
+    natives.insert(native + ")" + types.at(function[3]));
+  }
+  return natives;
+}
+
+/// The same of the exported functions of `cpp`.
+std::set<std::string> nativesOfCpp(const std::string &cpp) {
+  std::set<std::string> natives;
+  for (const auto &function :
+       matches(cpp, R"(JNIEXPORT (\w+) JNICALL\s+(\w+)\(\s*JNIEnv \*\w*,)"
+                    R"(\s*jclass((?:,\s*\w+\s+\w+)*)\))")) {
+    std::string native = function[2] + "(";
+    for (const auto &one : matches(function[3], R"((\w+)\s+\w+)"))
+      native += one[1] + ",";
+    natives.insert(native + ")" + function[1]);
+  }
+  return natives;
+}
+
+// The native half as Gradle would have it built.
+TEST(AndroidSample, ExportsWhatKotlinDeclares) {
+  const std::string kotlin =
+      readFile(samples / "android/app/src/main/kotlin/lfm/Model.kt");
+  const std::set<std::string> natives = nativesOfKotlin(kotlin);
+  EXPECT_EQ(natives.size(), matches(kotlin, "external").size());
+  EXPECT_EQ(natives.size(), 3u);
+  EXPECT_EQ(natives, nativesOfCpp(readFile(
+                         samples / "android/app/src/main/cpp/jni.cpp")));
+
+  if (!has("aarch64-linux-gnu-g++"))
+    GTEST_SKIP() << "NOT TESTED: no cross compiler";
+  const fs::path sample = Sandbox::get().root / "android";
+  fs::copy(samples / "android", sample, fs::copy_options::recursive);
+  ASSERT_NE(compile(tiny(), "--target android-arm64+dotprod", "model"), "");
+  fs::rename(Sandbox::get().root / "model", sample / "model");
+  const fs::path native = sample / "app/src/main/cpp";
+  ASSERT_TRUE(build(native, "-DCMAKE_CXX_FLAGS=-I" LFMC_SOURCE_DIR "/jni"));
+  std::string wanted;
+  for (const std::string &one : natives)
+    wanted += one.substr(0, one.find('(')) + "\n";
+  EXPECT_EQ(exportsOf(native / "build/liblfm_jni.so"), wanted);
+  EXPECT_NE(kotlin.find("System.loadLibrary(\"lfm_jni\")"), std::string::npos);
 }
 
 } // namespace
