@@ -101,6 +101,10 @@ static Error writeParts(StagedDirectory &directory, PackageContents &contents,
   facts.android = Triple(contents.target->triple).isAndroid();
   if (Error error = hideSymbols(contents.objects, name))
     return error;
+  if (contents.target->isApple())
+    if (Error error =
+            setMinimumVersions(contents.objects, contents.target->triple))
+      return error;
   Expected<std::string> library = directory.file("lib" + name + ".a");
   if (!library)
     return library.takeError();

@@ -9,6 +9,7 @@
 #include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Object/MachO.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace llvm;
 
@@ -91,7 +92,36 @@ Error hide(objcopy::ConfigManager &config, StringRef name) {
   return Error::success();
 }
 
+// The oldest system that Mach-O objects say they run on, major.minor.patch in
+// 16, 8 and 8 bits.
+Error setMinimumVersion(ObjectFile &object, uint32_t version) {
+  auto opened = openObject(object);
+  if (!opened)
+    return opened.takeError();
+  auto *file = dyn_cast<object::MachOObjectFile>(opened->get());
+  if (!file)
+    return makeError("expected Mach-O");
+  for (const auto &command : file->load_commands())
+    if (command.C.cmd == MachO::LC_BUILD_VERSION)
+      support::endian::write32le(
+          object.bytes.data() + (command.Ptr - file->getData().data()) +
+              offsetof(MachO::build_version_command, minos),
+          version);
+  return Error::success();
+}
+
 } // namespace
+
+Error setMinimumVersions(std::vector<ObjectFile> &objects, StringRef triple) {
+  const VersionTuple wanted = Triple(triple).getOSVersion();
+  const uint32_t version =
+      wanted.getMajor() << 16 | wanted.getMinor().value_or(0) << 8;
+  for (ObjectFile &object : objects)
+    if (Error error = setMinimumVersion(object, version))
+      return makeError("object {}: {}", object.name,
+                       toString(std::move(error)));
+  return Error::success();
+}
 
 Error hideSymbols(std::vector<ObjectFile> &objects, const std::string &name) {
   StringSet<> defined;

@@ -13,6 +13,12 @@ namespace lfmc {
 llvm::Error hideSymbols(std::vector<ObjectFile> &objects,
                         const std::string &name);
 
+/// Lets all of an Apple target's objects say that they run on the system that
+/// `triple` ("arm64-apple-ios15.0") names: Halide writes a version of its own,
+/// and linkers warn of objects for newer systems than the application's.
+llvm::Error setMinimumVersions(std::vector<ObjectFile> &objects,
+                               llvm::StringRef triple);
+
 /// An error if the objects need a symbol that none of them defines: packages
 /// for `target` call no library.
 llvm::Error checkSelfContained(const std::vector<ObjectFile> &objects,

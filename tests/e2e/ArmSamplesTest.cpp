@@ -163,4 +163,52 @@ TEST(AndroidSample, ExportsWhatKotlinDeclares) {
   EXPECT_NE(kotlin.find("System.loadLibrary(\"lfm_jni\")"), std::string::npos);
 }
 
+// What Apple's linkers check or put into a library.
+class ApplePackage : public testing::TestWithParam<const char *> {};
+
+TEST_P(ApplePackage, LinksAgainstLibSystemAlone) {
+  const bool ios = std::string(GetParam()) == "ios-arm64";
+  if (!fs::exists(LFMC_LLVM_BIN "/ld64.lld"))
+    GTEST_SKIP() << "NOT TESTED: no ld64.lld";
+  std::string package =
+      compile(example, std::string("--target ") + GetParam(), "apple");
+  ASSERT_NE(package, "");
+  const std::string archive = package + "/libapple.a",
+                    minimum = ios ? "15.0" : "12.0";
+  const std::string version = std::string("platform ") +
+                              (ios ? "ios" : "macos") +
+                              R"(\s+sdk n/a\s+minos )" + minimum + "\n";
+  Outcome commands =
+      shell(LFMC_LLVM_BIN "/llvm-objdump --macho --private-headers " + archive);
+  const size_t members = matches(commands.out, "cmd LC_SEGMENT_64").size();
+  EXPECT_GT(members, 10u);
+  EXPECT_EQ(matches(commands.out, "cmd LC_BUILD_VERSION").size(), members);
+  EXPECT_EQ(matches(commands.out, version).size(), members);
+
+  // All that a package may call: what docs/cli.md says.
+  const fs::path root = Sandbox::get().root;
+  std::ofstream(root / "libSystem.tbd")
+      << "--- !tapi-tbd\ntbd-version: 4\ntargets: [ arm64-macos, arm64-ios ]\n"
+         "install-name: '/usr/lib/libSystem.B.dylib'\nexports:\n"
+         "  - targets: [ arm64-macos, arm64-ios ]\n"
+         "    symbols: [ _memset_pattern16, dyld_stub_binder ]\n...\n";
+  const std::string library = (root / "libapple.dylib").string();
+  Outcome linked =
+      shell(LFMC_LLVM_BIN "/ld64.lld -dylib -arch arm64 -platform_version " +
+            std::string(ios ? "ios " : "macos ") + minimum + " " + minimum +
+            " -all_load " + archive + " " + (root / "libSystem.tbd").string() +
+            " -o " + library);
+  ASSERT_EQ(linked.code, 0) << linked.err;
+  EXPECT_EQ(linked.err, "");
+  EXPECT_EQ(shell(LFMC_LLVM_BIN
+                  "/llvm-nm -g --defined-only --format=just-symbols " +
+                  library)
+                .out,
+            "_apple_program\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(, ApplePackage,
+                         testing::Values("macos-arm64", "ios-arm64"),
+                         [](const auto &info) { return testName(info.param); });
+
 } // namespace
