@@ -211,4 +211,74 @@ INSTANTIATE_TEST_SUITE_P(, ApplePackage,
                          testing::Values("macos-arm64", "ios-arm64"),
                          [](const auto &info) { return testName(info.param); });
 
+// Swift's compiler imports C by clang's modules. SwiftPM makes that of CLfm,
+// whose umbrella are all headers in its folder.
+TEST(SwiftSample, FindsItsNamesInThePackage) {
+  if (!fs::exists(LFMC_LLVM_BIN "/clang"))
+    GTEST_SKIP() << "NOT TESTED: no clang";
+  const fs::path sample = Sandbox::get().root / "swift";
+  fs::copy(samples / "swift", sample, fs::copy_options::recursive);
+  ASSERT_NE(compile(tiny(), "--target macos-arm64", "model"), "");
+  fs::rename(Sandbox::get().root / "model", sample / "model");
+  const std::string manifest = readFile(sample / "Package.swift");
+  for (const auto &path : matches(manifest, "path: \"([^\"]*)\""))
+    EXPECT_TRUE(fs::is_directory(sample / path[1])) << path[1];
+  const auto headers = matches(
+      manifest, "path: \"([^\"]*)\"[^)]*publicHeadersPath: \"([^\"]*)\"");
+  ASSERT_EQ(headers.size(), 1u);
+  const fs::path folder = headers[0][1] + "/" + headers[0][2];
+  std::ofstream(sample / "clfm.modulemap")
+      << "module CLfm { umbrella " << sample / folder << " export * }\n";
+  std::string flags = " -I" + folder.string();
+  for (const auto &flag : matches(manifest, "\"-Xcc\", \"([^\"]*)\""))
+    flags += " " + flag[1];
+
+  const std::string swift = readFile(sample / "Sources/Sample/main.swift");
+  std::set<std::string> functions, constants;
+  for (const auto &name : matches(swift, R"(\b((?:lfm|model)_\w+)\()"))
+    functions.insert(name[1]);
+  for (const auto &name : matches(swift, R"(\bLFM_\w+)"))
+    constants.insert(name[0]);
+  EXPECT_GE(functions.size(), 8u);
+  EXPECT_GE(constants.size(), 2u);
+  std::ofstream uses(sample / "uses.m");
+  uses << "@import CModel;\nvoid *used[] = {\n";
+  for (const std::string &name : functions)
+    if (name != "lfm_chat_message" && name != "lfm_chat_options")
+      uses << "  (void *)" << name << ",\n";
+  uses << "};\nlfm_chat_message turn;\nlfm_chat_options options;\n"
+          "lfm_status status;\nint values[] = {";
+  for (const std::string &name : constants)
+    uses << name << ", ";
+  uses << "};\n";
+  uses.close();
+  Outcome compiled = shell(
+      "cd " + sample.string() +
+      " && " LFMC_LLVM_BIN
+      "/clang --target=arm64-apple-macos12 -ffreestanding -fmodules "
+      "-fmodules-cache-path=modules -fmodule-map-file=clfm.modulemap "
+      "-fmodule-map-file=Sources/CModel/module.modulemap -Werror -c uses.m -o "
+      "uses.o" +
+      flags + " && " LFMC_LLVM_BIN "/llvm-nm -u --format=just-symbols uses.o");
+  ASSERT_EQ(compiled.code, 0) << compiled.err;
+  // Of the runtime, whose sources are the same here, or of the library.
+  const std::string defined =
+      shell(LFMC_LLVM_BIN "/llvm-nm -g --defined-only --format=just-symbols " +
+            (sample / "model/libmodel.a").string())
+          .out +
+      shell(LFMC_LLVM_BIN
+            "/llvm-nm -g --defined-only --format=just-symbols " LFMC_BINARY_DIR
+            "/../lib/liblfm_runtime.a | sed 's/^/_/'")
+          .out;
+  const auto wanted = matches(compiled.out, "_\\w+");
+  EXPECT_GE(wanted.size(), 8u);
+  for (const auto &name : wanted)
+    EXPECT_NE(defined.find("\n" + name[0] + "\n"), std::string::npos)
+        << name[0];
+  EXPECT_EQ(matches(readFile(sample / "Sources/CModel/module.modulemap"),
+                    "link \"(\\w+)\"")
+                .at(0)[1],
+            "model");
+}
+
 } // namespace
