@@ -656,7 +656,7 @@ class HexagonTest(unittest.TestCase):
         with open(self.path("image.s"), "w") as file:
             file.write('.section .shared,"awx",@progbits\n.globl image\nimage:\n'
                        f'.incbin "{self.path("image")}"\n')
-        run(CLANG, "--target=hexagon-unknown-linux-musl", "-c",
+        run(CLANG, "--target=hexagon-unknown-linux-musl", "-mv66", "-c",
             self.path("image.s"), "-o", self.path("image.o"))
         runner = self.path("shared-runner")
         symbols["lfm_runner_program"] = symbols["npu_program"]
