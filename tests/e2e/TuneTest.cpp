@@ -219,7 +219,10 @@ TEST_F(Tune, CompilesWithRecords) {
   Outcome untuned = runLfmc("compile " + tiny() + flags + "-o " +
                             place("untuned").string() + " --name m");
   ASSERT_EQ(untuned.code, 0) << untuned.err;
-  EXPECT_EQ(untuned.out.find(" tuned for "), std::string::npos) << untuned.out;
+  // lfmc may have records of this processor, of other kernels.
+  if (untuned.out.find("kernels:") != std::string::npos)
+    EXPECT_NE(untuned.out.find("kernels: 0 tuned for "), std::string::npos)
+        << untuned.out;
   manifest = Json::parse(readFile(place("untuned") / "m.json"));
   for (const Json &kernel : manifest["tuning"])
     EXPECT_EQ(kernel["from"], "preset") << kernel;
