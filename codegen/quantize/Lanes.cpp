@@ -49,17 +49,17 @@ LFMC_SIMD void roundLanes(const LaneBlock &block, const LaneGrid &grid,
   const Vector low = grid.low - Vector{}, high = grid.high - Vector{};
   // Two columns at a time take what the errors before them leave.
   for (int64_t k = 0; k < block.n; k += 2) {
-    const float *factor = block.factor + k * maxBlock;
+    const float *factor = block.factor ? block.factor + k * maxBlock : nullptr;
     Vector work[2] = {*(const Vector *)block.values[k],
                       *(const Vector *)block.values[k + 1]};
-    if (block.factor)
+    if (factor)
       for (int64_t j = 0; j < k; ++j) {
         work[0] -= error[j] * factor[j];
         work[1] -= error[j] * factor[maxBlock + j];
       }
 #pragma clang loop unroll(full)
     for (int64_t i = 0; i < 2; ++i) {
-      if (i == 1 && block.factor)
+      if (i == 1 && factor)
         work[1] -= error[k] * factor[maxBlock + k];
       Vector position = (work[i] - minimum) * inverse;
       position = __builtin_elementwise_min(

@@ -209,6 +209,9 @@ TEST(Devices, RefuseWhatIsUnknown) {
               "the runner failed");
   expectError(runLfmc("bench " + package + " --runner true --isa base"),
               "--isa: not with --runner");
+  expectError(runLfmc("verify " + package + " " + golden("dense-b-bf16") +
+                      " --runner true --isa base"),
+              "--isa: not with --runner");
 }
 
 // Packages for other machines, where a runner is missing.
